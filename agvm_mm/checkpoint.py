@@ -1,0 +1,50 @@
+"""Lets MMEngine's checkpoints load under torch's safe loader.
+
+From torch 2.6 on ``torch.load`` refuses classes that it does not know, among
+them the ``HistoryBuffer`` in which MMEngine 0.10 keeps its logs, so that
+``--resume`` and ``tools/test.py`` fail.  This module names the classes of such
+a checkpoint, and no others: a file that holds anything else is still refused.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+# What MMEngine registers as statistics of a HistoryBuffer; a checkpoint holds
+# each as getattr(HistoryBuffer, name).
+STATISTICS = ('min', 'max', 'current', 'mean')
+
+
+def _history_buffer_getattr(owner: type, name: str) -> Callable:
+    """Stand in for ``getattr``, for what a HistoryBuffer's pickle needs.
+
+    Raises:
+        AttributeError: For any other attribute: with the builtin, a crafted
+            file could reach whatever hangs on an allowed class.
+    """
+    if owner is not HistoryBuffer or name not in STATISTICS:
+        raise AttributeError(
+            f'a checkpoint asks for {owner!r}.{name}, which no checkpoint of '
+            'MMEngine needs; it is refused')
+    return getattr(HistoryBuffer, name)
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Allow the classes of MMEngine's checkpoints in torch's safe loader."""
+    if not hasattr(torch.serialization, 'add_safe_globals'):
+        return  # torch < 2.4, whose default is the unsafe loader.
+    core: Any = getattr(np, '_core', None) or np.core
+    torch.serialization.add_safe_globals([
+        HistoryBuffer,
+        core.multiarray._reconstruct,
+        core.multiarray.scalar,
+        np.ndarray,
+        np.dtype,
+        type(np.dtype(np.float64)),
+        type(np.dtype(np.int64)),
+        type(np.dtype(np.float32)),
+        (_history_buffer_getattr, 'builtins.getattr'),
+    ])

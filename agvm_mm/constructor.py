@@ -1,0 +1,128 @@
+"""Builds an optimizer whose parameter groups are AGVM's modules."""
+from __future__ import annotations
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from torch import nn
+
+from .partition import partition_parameters
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class AGVMOptimWrapperConstructor:
+    """Builds an AGVM optimizer wrapper.
+
+    The optimizer is built by the user's own constructor, so that
+    ``paramwise_cfg`` means what it always means. Then its parameters are
+    grouped anew, one group for each module and each set of equal
+    hyper-parameters, and each group carries its module's name in
+    ``group['module']``. MMEngine makes one group per parameter as soon as a
+    ``paramwise_cfg`` is given, which defeats fused and foreach optimizers;
+    these groups do not.
+
+    Parameters that need no gradient are left out, as MMEngine leaves them out
+    itself where a ``paramwise_cfg`` is given.
+
+    Args:
+        optim_wrapper_cfg (dict): The ``optim_wrapper`` of a config. Of its
+            ``agvm``, ``modules`` (see
+            :func:`~agvm_mm.partition.partition_parameters`) and
+            ``base_constructor`` (the registered name of the user's own
+            constructor, by default 'DefaultOptimWrapperConstructor') are for
+            this class, and the others for the wrapper.
+        paramwise_cfg (dict, optional): For the user's own constructor.
+            Defaults to None.
+
+    Raises:
+        ValueError: If ``agvm`` is missing, or ``base_constructor`` is not
+            registered; on call, whatever the partition and the wrapper refuse.
+    """
+
+    def __init__(self,
+                 optim_wrapper_cfg: dict,
+                 paramwise_cfg: dict | None = None) -> None:
+        self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
+        self.paramwise_cfg = paramwise_cfg
+        agvm = self.optim_wrapper_cfg.get('agvm')
+        if not isinstance(agvm, dict):
+            raise ValueError(
+                'optim_wrapper.agvm must be a dict of AGVM options, as '
+                f'agvm=dict(begin=560), but got {agvm!r}')
+        self.modules = agvm.get('modules')
+        self.base_constructor = agvm.get('base_constructor',
+                                         'DefaultOptimWrapperConstructor')
+        if (not isinstance(self.base_constructor, str) or
+                OPTIM_WRAPPER_CONSTRUCTORS.get(self.base_constructor) is None):
+            raise ValueError(
+                f'agvm.base_constructor={self.base_constructor!r} is not a '
+                'registered optimizer wrapper constructor; list the module '
+                'that registers it in custom_imports')
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the wrapper for a model, which may be wrapped by DDP."""
+        if is_model_wrapper(model):
+            model = model.module
+        partition = partition_parameters(model, self.modules)
+        optimizer = OPTIM_WRAPPER_CONSTRUCTORS.build(
+            dict(
+                type=self.base_constructor,
+                optim_wrapper_cfg=dict(
+                    type='OptimWrapper',
+                    optimizer=self.optim_wrapper_cfg['optimizer']),
+                paramwise_cfg=self.paramwise_cfg))(model).optimizer
+
+        name_of = {p: name for name, p in model.named_parameters()}
+        # A checkpoint of a run without AGVM has its optimizer's state in this
+        # order, and no names.
+        plain_layout = [[name_of[p] for p in group['params']]
+                        for group in optimizer.param_groups]
+        groups = _regroup(optimizer.param_groups, optimizer.defaults, name_of,
+                          partition)
+        optimizer.param_groups.clear()
+        for group in groups:
+            optimizer.add_param_group(group)
+
+        cfg = {k: v for k, v in self.optim_wrapper_cfg.items()
+               if k != 'optimizer'}
+        cfg.setdefault('type', 'AGVMOptimWrapper')
+        return OPTIM_WRAPPERS.build(
+            cfg,
+            default_args=dict(optimizer=optimizer, plain_layout=plain_layout))
+
+
+def _regroup(groups: list[dict], options: dict, name_of: dict[nn.Parameter,
+                                                              str],
+             partition: dict[str, list[str]]) -> list[dict]:
+    """Merge groups of one module that have equal options of the optimizer.
+
+    Only the optimizer's own options count: MMEngine's constructors leave
+    others in the groups, such as ``decay_mult``, which nothing reads again.
+    """
+    module_of = {
+        name: module
+        for module, names in partition.items() for name in names
+    }
+    tensors: dict[str, tuple[nn.Parameter, dict]] = {
+        name_of[p]: (p, {k: group[k] for k in options if k in group})
+        for group in groups for p in group['params']
+    }
+    merged: dict[str, list[dict]] = {module: [] for module in partition}
+    # In the model's order, whatever the order of the constructor's groups.
+    for name in name_of.values():
+        if name not in module_of or name not in tensors:
+            continue
+        tensor, settings = tensors[name]
+        siblings = merged[module_of[name]]
+        for group in siblings:
+            if group['settings'] == settings:
+                break
+        else:
+            group = dict(settings=settings, params=[], param_names=[])
+            siblings.append(group)
+        group['params'].append(tensor)
+        group['param_names'].append(name)
+    return [
+        dict(group.pop('settings'), module=module, **group)
+        for module, siblings in merged.items() for group in siblings
+    ]

@@ -1,0 +1,73 @@
+"""What MMEngine lacks to train with DDP on CPUs, over gloo.
+
+List it in a config that should also run where no GPU is::
+
+    custom_imports = dict(imports=['agvm_mm', 'agvm_mm.cpu'])
+    model_wrapper_cfg = dict(type='CPUDistributedDataParallel')
+
+With a GPU at hand the import does nothing and the wrapper is MMEngine's own.
+Without one, MMEngine 0.10 needs four helps:
+
+1. its ``init_dist`` calls CUDA even for gloo, unless there is a process group
+   already, so this module makes it when it is imported;
+2. its model wrapper names a CUDA device;
+3. SyncBatchNorm has no CPU kernel;
+4. gloo's threads can abort a process that exits while DDP still holds its
+   reducer.
+"""
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import weakref
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
+from mmengine.registry import MODEL_WRAPPERS
+from torch import nn
+
+_live_wrappers: weakref.WeakSet = weakref.WeakSet()
+
+
+@MODEL_WRAPPERS.register_module()
+class CPUDistributedDataParallel(MMDistributedDataParallel):
+    """MMEngine's DDP wrapper, for models on a CPU as well.
+
+    Args:
+        module (nn.Module): The model.
+        **kwargs: For ``MMDistributedDataParallel``; ``device_ids``, which
+            MMEngine always passes, is taken out where no GPU is.
+    """
+
+    def __init__(self, module: nn.Module, **kwargs: Any) -> None:
+        if not torch.cuda.is_available():
+            kwargs.pop('device_ids', None)
+            module = revert_sync_batchnorm(module)
+            _live_wrappers.add(self)
+        super().__init__(module, **kwargs)
+
+
+def _init_gloo() -> None:
+    launched = all(
+        name in os.environ
+        for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'))
+    if launched and not dist.is_initialized():
+        dist.init_process_group('gloo')
+        # Last in, first out: before the interpreter takes gloo's threads down.
+        atexit.register(_shut_down)
+
+
+def _shut_down() -> None:
+    for wrapper in list(_live_wrappers):
+        wrapper.reducer = None
+        wrapper.logger = None
+    gc.collect()
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if dist.is_available() and not torch.cuda.is_available():
+    _init_gloo()

@@ -1,0 +1,83 @@
+"""From the modules' gradient variances to their learning-rate factors.
+
+Notation (paper, section 3.3, equations 5 to 7):
+
+- ``Phi_i``: ``variance``, of module i; i = 1 is the ``anchor``;
+- ``mu_i``: ``lr_scale``, the learning-rate factor of module i;
+- ``alpha``: ``momentum``, of the moving average of mu.
+"""
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+from torch import Tensor
+
+EPS = 1e-6
+
+
+class Modulator:
+    r"""Aligns the modules' gradient variances with the anchor's.
+
+    At each measurement
+
+    .. math::
+        ratio_i &= clip((\Phi_1 + \epsilon) / (\Phi_i + \epsilon)) \\
+        \mu_i &= \alpha \mu_i + (1 - \alpha) \sqrt{ratio_i}
+
+    from mu = 1; the anchor's mu stays 1.
+
+    Args:
+        modules (Sequence[str]): The modules' names.
+        anchor (str): The module with which the others are aligned.
+        momentum (float): alpha, in [0, 1).
+        ratio_range (tuple[float, float]): Where ratio_i is clipped to, before
+            the square root; 0 < low <= high.
+
+    Raises:
+        ValueError: If the anchor is none of the modules.
+    """
+
+    def __init__(self, modules: Sequence[str], *, anchor: str, momentum: float,
+                 ratio_range: tuple[float, float]) -> None:
+        self.modules = list(modules)
+        if anchor not in self.modules:
+            raise ValueError(
+                f'agvm.anchor={anchor!r} is no module with trainable '
+                f'parameters. Modules: {", ".join(self.modules)}')
+        self.anchor = self.modules.index(anchor)
+        self.momentum = momentum
+        self.ratio_range = ratio_range
+        self._mu = torch.ones(len(self.modules), dtype=torch.float64)
+
+    @property
+    def lr_scale(self) -> dict[str, float]:
+        """Mu by module."""
+        return dict(zip(self.modules, self._mu.tolist()))
+
+    def update(self, variance: Tensor) -> None:
+        """Take in one measurement.
+
+        Args:
+            variance (Tensor): Phi, float64, one element a module. A module
+                whose Phi is not finite keeps its mu; if it is the anchor's,
+                all do.
+        """
+        ratio = (variance[self.anchor] + EPS) / (variance + EPS)
+        target = ratio.clamp(*self.ratio_range).sqrt()
+        mu = self.momentum * self._mu + (1 - self.momentum) * target
+        measured = torch.isfinite(variance) & torch.isfinite(
+            variance[self.anchor])
+        # Not left to rounding: the anchor's factor is 1 by definition.
+        measured[self.anchor] = False
+        self._mu = torch.where(measured, mu, self._mu)
+
+    def state_dict(self) -> dict[str, float]:
+        """Mu by module."""
+        return self.lr_scale
+
+    def load_state_dict(self, lr_scale: dict[str, float]) -> None:
+        """Take mu of the modules that both sides know by name."""
+        for i, module in enumerate(self.modules):
+            if module in lr_scale and i != self.anchor:
+                self._mu[i] = lr_scale[module]

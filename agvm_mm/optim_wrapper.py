@@ -1,0 +1,307 @@
+"""The optimizer wrappers that modulate each module's learning rate."""
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import contextmanager, nullcontext
+from typing import Any, Iterator
+
+import torch
+from mmengine.logging import print_log
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import Tensor, nn
+
+from .layout import to_layout
+from .modulator import Modulator
+from .options import check_clip_grad_range, checked_options
+from .replicas import Replicas
+from .variance import NoiseScale
+
+
+class _AGVMMixin:
+    """AGVM for a subclass of MMEngine's ``OptimWrapper``.
+
+    With u parameter updates done before it, an update is measured if ``begin
+    <= u < end`` and ``(u - begin) % interval == 0``. The factors so found
+    already step that update, and stand until the next measurement; before
+    ``begin`` and from ``end`` on they are not applied. Between two steps
+    ``param_group['lr']`` is always the schedule's own.
+
+    A measurement logs ``train/agvm/variance/<module>``,
+    ``train/agvm/lr_scale/<module>``, ``train/agvm/noise_scale/<module>`` (in
+    samples) and ``train/agvm/num_replicas``.
+
+    Args:
+        agvm (dict): The options of AGVM:
+
+            - begin (int): The first update to be measured, usually the end of
+              the warm-up + 100. Required.
+            - end (int, optional): The first update to be left alone again.
+              Defaults to None, never.
+            - interval (int): tau, updates between two measurements. Defaults
+              to 10; the paper takes 5 above batch 1024.
+            - anchor (str): The module with which the others are aligned.
+              Defaults to 'backbone'.
+            - momentum (float): alpha, of the moving average of the factors,
+              in [0, 1). Defaults to 0.97.
+            - estimator (str): 'replica', over all equal splits of the
+              replicas, or 'half_batch', the paper's. Defaults to 'replica'.
+            - ratio_range (tuple[float, float]): Where the ratio of variances
+              is clipped to. Defaults to (0.5, 10.0).
+            - modules, base_constructor: See
+              :class:`~agvm_mm.constructor.AGVMOptimWrapperConstructor`.
+
+        clip_grad_range (tuple[int, int], optional): The updates, half-open, in
+            which ``clip_grad`` is in force. Defaults to None, always.
+        plain_layout (list[list[str]], optional): The parameters' names, group
+            by group, as an optimizer without AGVM holds them; from the
+            constructor.
+        **kwargs: For the base class.
+
+    Raises:
+        ValueError: If an option is unknown, missing or out of its range, or
+            if the optimizer's groups name no modules.
+    """
+
+    # Whether one module's non-finite gradient leaves the others measured.
+    _measures_partly = True
+
+    def __init__(self,
+                 *,
+                 optimizer: torch.optim.Optimizer,
+                 agvm: dict,
+                 clip_grad_range: tuple[int, int] | None = None,
+                 plain_layout: list[list[str]] | None = None,
+                 **kwargs: Any) -> None:
+        if any('module' not in group for group in optimizer.param_groups):
+            raise ValueError(
+                f'{type(self).__name__} needs an optimizer whose groups are '
+                "modules: set constructor='AGVMOptimWrapperConstructor' in "
+                'optim_wrapper')
+        options = checked_options(agvm)
+        check_clip_grad_range(clip_grad_range, kwargs.get('clip_grad'))
+        super().__init__(optimizer=optimizer, **kwargs)
+        modules = list(
+            dict.fromkeys(g['module'] for g in optimizer.param_groups))
+        self.begin: int = options['begin']
+        self.end: float = (
+            math.inf if options['end'] is None else options['end'])
+        self.interval: int = options['interval']
+        self.clip_grad_range = clip_grad_range
+        self.modulator = Modulator(
+            modules,
+            anchor=options['anchor'],
+            momentum=options['momentum'],
+            ratio_range=tuple(options['ratio_range']))
+        self.noise_scale = NoiseScale(modules, momentum=options['momentum'])
+        self.replicas = Replicas(
+            optimizer, modules, estimator=options['estimator'])
+        self._plain_layout = plain_layout
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int,
+                                max_counts: int) -> None:
+        """Refuse what AGVM cannot measure, then do as the base class.
+
+        Args:
+            model (nn.Module): The model as it will be trained.
+            init_counts (int): Iterations already done.
+            max_counts (int): Iterations of the whole training.
+
+        Raises:
+            ValueError: See :meth:`~agvm_mm.replicas.Replicas.check`.
+        """
+        self.replicas.check(model, self._accumulative_counts)
+        super().initialize_count_status(model, init_counts, max_counts)
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """The base class's context; on a measured update it counts samples."""
+        counting = (
+            self.replicas.count_samples(model)
+            if self._is_measured(self._current_update) else nullcontext())
+        with super().optim_context(model), counting:
+            yield
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """The base class's backward pass, observed on a measured update."""
+        if self._is_measured(self._current_update):
+            with self.replicas.observe(loss, self._micro_batches):
+                super().backward(loss, **kwargs)
+        else:
+            super().backward(loss, **kwargs)
+
+    def step(self, **kwargs: Any) -> None:
+        """Measure if it is time, then step each module at lr * lr_scale."""
+        # The backward pass has counted itself already.
+        update = (self._inner_count - 1) // self._accumulative_counts
+        if self._is_measured(update):
+            self._measure()
+        with self._clipping(update), self._scaled_lr(update):
+            super().step(**kwargs)
+
+    def state_dict(self) -> dict:
+        """The base class's state, and AGVM's by module name in 'agvm'."""
+        state_dict = super().state_dict()
+        state_dict['agvm'] = dict(
+            lr_scale=self.modulator.state_dict(),
+            noise_scale=self.noise_scale.state_dict())
+        return state_dict
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Load a checkpoint's state, of a run with AGVM or without.
+
+        Args:
+            state_dict (dict): As :meth:`state_dict` returns it, or another
+                optimizer wrapper's; it is not changed. The modules may differ
+                from this run's: each parameter finds its state by name.
+
+        Raises:
+            ValueError: If it is the state of other parameters.
+        """
+        state_dict = dict(state_dict)
+        agvm = state_dict.pop('agvm', None)
+        settings = state_dict['param_groups'][0]
+        state_dict = to_layout(state_dict, self.optimizer.param_groups,
+                               self._plain_layout)
+        if self.base_param_settings is not None:
+            # An optimizer of one group keeps its base lr in that group.
+            state_dict.setdefault('base_param_settings', {
+                **settings, 'params': self.base_param_settings['params']
+            })
+        super().load_state_dict(state_dict)
+        if agvm is None:
+            print_log(
+                'The checkpoint holds no state of AGVM: every lr_scale starts '
+                'at 1.',
+                logger='current',
+                level=logging.WARNING)
+            return
+        self.modulator.load_state_dict(agvm['lr_scale'])
+        self.noise_scale.load_state_dict(agvm['noise_scale'])
+        ours = self.modulator.modules
+        new = [m for m in ours if m not in agvm['lr_scale']]
+        gone = [m for m in agvm['lr_scale'] if m not in ours]
+        if new or gone:
+            print_log(
+                'The checkpoint was written with other AGVM modules: '
+                f'{", ".join(new) or "none"} start(s) at lr_scale 1, and the '
+                f'state of {", ".join(gone) or "none"} is dropped.',
+                logger='current',
+                level=logging.WARNING)
+
+    @property
+    def _current_update(self) -> int:
+        """Updates done before the one that the coming backward is part of."""
+        return self._inner_count // self._accumulative_counts
+
+    @property
+    def _micro_batches(self) -> int:
+        """Micro-batches of the current update; the last may have less."""
+        if 0 <= self._max_counts - self._remainder_counts <= self._inner_count:
+            return self._remainder_counts
+        return self._accumulative_counts
+
+    @property
+    def _grad_scale(self) -> float:
+        """The loss scale that gradients carry until the step."""
+        return 1.0
+
+    def _is_measured(self, update: int) -> bool:
+        return (self.begin <= update < self.end
+                and (update - self.begin) % self.interval == 0)
+
+    def _measure(self) -> None:
+        sums = self.replicas.finish(self._grad_scale)
+        if sums is None:
+            return
+        finite = torch.isfinite(sums.sum_sq) & torch.isfinite(sums.mean_sq)
+        if not (self._measures_partly or finite.all()):
+            return
+        self.modulator.update(sums.variance)
+        if sums.num_samples:
+            self.noise_scale.update(sums.sum_sq, sums.mean_sq,
+                                    sums.num_replicas,
+                                    sums.num_samples / sums.num_replicas)
+        self._log(sums.num_replicas, sums.variance)
+
+    def _log(self, num_replicas: int, variance: Tensor) -> None:
+        variances = dict(zip(self.modulator.modules, variance.tolist()))
+        logged = dict(
+            variance={
+                m: v
+                for m, v in variances.items() if math.isfinite(v)
+            },
+            lr_scale=self.modulator.lr_scale,
+            noise_scale=self.noise_scale.values())
+        for quantity, values in logged.items():
+            for module, value in values.items():
+                self.message_hub.update_scalar(
+                    f'train/agvm/{quantity}/{module}', value)
+        self.message_hub.update_scalar('train/agvm/num_replicas', num_replicas)
+
+    @contextmanager
+    def _clipping(self, update: int) -> Iterator[None]:
+        """Switch ``clip_grad`` off outside of its range."""
+        kwargs = self.clip_grad_kwargs
+        if self.clip_grad_range is not None:
+            first, last = self.clip_grad_range
+            if not first <= update < last:
+                self.clip_grad_kwargs = None
+        try:
+            yield
+        finally:
+            self.clip_grad_kwargs = kwargs
+
+    @contextmanager
+    def _scaled_lr(self, update: int) -> Iterator[None]:
+        """Multiply each group's lr by its module's factor, for one step."""
+        if not self.begin <= update < self.end:
+            yield
+            return
+        lr_scale = self.modulator.lr_scale
+        groups = self.optimizer.param_groups
+        # Saved and put back, never divided again: 12% of such round trips do
+        # not return the same float, and schedulers multiply what they find.
+        saved = [
+            lr.clone() if isinstance(lr, Tensor) else lr
+            for lr in (group['lr'] for group in groups)
+        ]
+        try:
+            for group in groups:
+                # A captured or fused step reads its lr tensor in place.
+                if isinstance(group['lr'], Tensor):
+                    group['lr'].mul_(lr_scale[group['module']])
+                else:
+                    group['lr'] *= lr_scale[group['module']]
+            yield
+        finally:
+            for group, lr in zip(groups, saved):
+                if isinstance(group['lr'], Tensor):
+                    group['lr'].copy_(lr)
+                else:
+                    group['lr'] = lr
+
+
+@OPTIM_WRAPPERS.register_module()
+class AGVMOptimWrapper(_AGVMMixin, OptimWrapper):
+    """AGVM in single precision."""
+
+    __doc__ = _AGVMMixin.__doc__
+
+
+@OPTIM_WRAPPERS.register_module()
+class AGVMAmpOptimWrapper(_AGVMMixin, AmpOptimWrapper):
+    """AGVM with automatic mixed precision.
+
+    An update whose gradients overflow, which the loss scaler skips, is not
+    measured. Gradients are compared, clipped and stepped as in
+    :class:`AGVMOptimWrapper`, whose options this class takes too, beside
+    those of MMEngine's ``AmpOptimWrapper``.
+    """
+
+    _measures_partly = False
+
+    @property
+    def _grad_scale(self) -> float:
+        return self.loss_scaler.get_scale()

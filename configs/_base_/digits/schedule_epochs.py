@@ -1,0 +1,12 @@
+# 12 epochs of 1,024 images at batch 16: 768 updates, SGD.
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=4)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4))
+param_scheduler = [
+    dict(
+        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[9, 11], gamma=0.1),
+]

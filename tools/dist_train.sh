@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Train on one or several machines, with OpenMMLab's arguments and environment.
+#
+#   bash tools/dist_train.sh CONFIG GPUS [arguments of train.py]
+#
+# GPUS counts the processes of this machine; without a GPU they run on CPUs.
+# Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment.
+set -euo pipefail
+
+if [[ $# -lt 2 || ! $2 =~ ^[1-9][0-9]*$ ]]; then
+    echo "usage: $0 CONFIG GPUS [arguments of train.py]" >&2
+    exit 2
+fi
+config=$1
+gpus=$2
+shift 2
+
+exec python -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$gpus" \
+    "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher pytorch "$@"

@@ -1,0 +1,95 @@
+"""Train a config of MMDetection, MMSegmentation or any MMEngine project."""
+from __future__ import annotations
+
+import argparse
+import os
+import os.path as osp
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+import agvm_mm  # noqa: F401  (its checkpoints load, whatever the config)
+
+
+def parse_args() -> argparse.Namespace:
+    """The arguments of mmdet's own tools/train.py."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help='folder for logs and checkpoints (default: '
+        'work_dirs/<config name>)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from a checkpoint, or from the latest in the work dir')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config, as optim_wrapper.agvm.interval=5')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes were started (default: none)')
+    # torch.distributed.launch passes it; torchrun sets LOCAL_RANK instead.
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0,
+        help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def check_data(cfg: Config, config: str) -> None:
+    """Refuse a config whose training data is not there, before it starts.
+
+    Raises:
+        FileNotFoundError: That says how to make or place the data.
+    """
+    dataset = cfg.train_dataloader.dataset
+    root = dataset.get('data_root')
+    if root is None or '://' in root or osp.isdir(root):
+        return
+    mend = ('put the data there, or set train_dataloader.dataset.data_root '
+            'and those of val_dataloader and test_dataloader')
+    if osp.basename(osp.normpath(root)) == 'digits':
+        mend = f'make it with: python tools/make_digits.py {root}'
+    raise FileNotFoundError(
+        f'{config} reads its training data from {root!r}, which does not '
+        f'exist in {os.getcwd()}; {mend}')
+
+
+def main() -> None:
+    """Train."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join('work_dirs', name)
+    if args.resume == 'auto':
+        cfg.resume = True
+        cfg.load_from = None
+    elif args.resume:
+        cfg.resume = True
+        cfg.load_from = args.resume
+    check_data(cfg, args.config)
+
+    runner = (
+        RUNNERS.build(cfg)
+        if 'runner_type' in cfg else Runner.from_cfg(cfg))
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()

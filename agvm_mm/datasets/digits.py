@@ -1,7 +1,7 @@
 """Digits: handwritten digits on photographs, labelled in three ways.
 
-What scikit-learn's wheel ships becomes a data set: its 1,797 handwritten digits
-(things) are pasted, at random sizes and colours, on crops of its two
+What scikit-learn's wheel ships becomes a data set: its 1,797 handwritten
+digits (things) are pasted, at random sizes and colours, on crops of its two
 photographs (stuff).  The same images carry COCO instances, COCO panoptic and
 ADE20K-style semantic labels::
 
@@ -253,15 +253,14 @@ class _Writer:
             for label, name in enumerate(CLASSES)
         ]
         folder = self.root / 'annotations'
-        for kind, annotations, known in (('instances', self.instances,
-                                          categories[:len(THINGS)]),
-                                         ('panoptic', self.panoptic,
-                                          categories)):
+        for kind, labels, known in (('instances', self.instances,
+                                     categories[:len(THINGS)]),
+                                    ('panoptic', self.panoptic, categories)):
             (folder / f'{kind}_{self.split}.json').write_text(
                 json.dumps(
                     dict(
                         images=self.images,
-                        annotations=annotations,
+                        annotations=labels,
                         categories=known)))
 
     @staticmethod

@@ -1,0 +1,26 @@
+_base_ = [
+    'mmdet::_base_/models/retinanet_r50_fpn.py',
+    '../_base_/digits/detection.py',
+    '../_base_/digits/schedule_epochs.py',
+    '../_base_/digits/runtime_epochs.py',
+]
+# A ResNet-18 of half the width, from scratch: no weights are downloaded.
+# Its pyramid keeps the stride of 4 (RetinaNet starts at 8): digits are small.
+model = dict(
+    backbone=dict(
+        depth=18,
+        base_channels=32,
+        frozen_stages=-1,
+        norm_eval=False,
+        init_cfg=None),
+    neck=dict(
+        in_channels=[32, 64, 128, 256],
+        out_channels=64,
+        start_level=0,
+        num_outs=5),
+    bbox_head=dict(
+        num_classes=10,
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=2,
+        anchor_generator=dict(strides=[4, 8, 16, 32, 64])))

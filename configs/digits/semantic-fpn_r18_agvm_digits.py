@@ -1,0 +1,5 @@
+_base_ = './semantic-fpn_r18_sgd_digits.py'
+optim_wrapper = dict(
+    type='AGVMOptimWrapper',
+    constructor='AGVMOptimWrapperConstructor',
+    agvm=dict(begin=200, interval=5))  # begin: the warm-up's end + 100

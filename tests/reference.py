@@ -1,0 +1,119 @@
+"""A slow, obvious AGVM: what every fast path is stepped beside.
+
+It holds every replica's gradient, flattens whole modules in double precision
+and writes the formulas of the paper down, one parameter group a parameter.
+"""
+from __future__ import annotations
+
+import torch
+
+
+class ReferenceAGVM:
+
+    def __init__(self, model, optimizer, modules, *, begin, end=None,
+                 interval=10, anchor='backbone', momentum=0.97,
+                 estimator='replica', ratio_range=(0.5, 10.0)):
+        self.parameters = dict(model.named_parameters())
+        type_, options = optimizer
+        self.optimizer = type_([
+            dict(params=[parameter], name=name)
+            for name, parameter in self.parameters.items()
+        ], **options)
+        self.modules = modules
+        self.begin = begin
+        self.end = float('inf') if end is None else end
+        self.interval = interval
+        self.anchor = anchor
+        self.momentum = momentum
+        self.estimator = estimator
+        self.ratio_range = ratio_range
+        self.lr_scale = dict.fromkeys(modules, 1.0)
+        self.variance = {}
+        self.updates = 0
+
+    def step(self, replica_losses):
+        """One update from a list of scalar losses, one a replica."""
+        replicas = []
+        for loss in replica_losses:
+            grads = torch.autograd.grad(
+                loss, list(self.parameters.values()), allow_unused=True)
+            replicas.append({
+                name: torch.zeros_like(p) if g is None else g
+                for (name, p), g in zip(self.parameters.items(), grads)
+            })
+        mean = {
+            name: sum(r[name] for r in replicas) / len(replicas)
+            for name in self.parameters
+        }
+        in_force = self.begin <= self.updates < self.end
+        if in_force and (self.updates - self.begin) % self.interval == 0:
+            self.measure(replicas)
+        module_of = {
+            name: module
+            for module, names in self.modules.items() for name in names
+        }
+        for name, parameter in self.parameters.items():
+            parameter.grad = mean[name]
+        lrs = [group['lr'] for group in self.optimizer.param_groups]
+        for group in self.optimizer.param_groups:
+            if in_force:
+                group['lr'] *= self.lr_scale[module_of[group['name']]]
+        self.optimizer.step()
+        for group, lr in zip(self.optimizer.param_groups, lrs):
+            group['lr'] = lr
+        self.updates += 1
+
+    def measure(self, replicas):
+        variance = {}
+        for module, names in self.modules.items():
+            vectors = [self.direction(r, names) for r in replicas]
+            if vectors[0] is None:
+                variance[module] = float('nan')
+            elif self.estimator == 'half_batch':
+                half = len(vectors) // 2
+                g1 = torch.stack(vectors[:half]).mean(0)
+                g2 = torch.stack(vectors[half:]).mean(0)
+                cosine = (g1 @ g2) / (g1.norm() * g2.norm())
+                variance[module] = 1 - cosine.item()
+            else:
+                variance[module] = self.all_splits(vectors)
+        self.variance = variance
+        finite = {
+            m: v
+            for m, v in variance.items() if v == v and abs(v) != float('inf')
+        }
+        if self.anchor not in finite:
+            return
+        low, high = self.ratio_range
+        for module, phi in finite.items():
+            if module == self.anchor:
+                continue
+            ratio = (finite[self.anchor] + 1e-6) / (phi + 1e-6)
+            ratio = min(max(ratio, low), high)
+            self.lr_scale[module] = (
+                self.momentum * self.lr_scale[module] +
+                (1 - self.momentum) * ratio**0.5)
+
+    @staticmethod
+    def all_splits(vectors):
+        n = len(vectors)
+        mean = sum(vectors) / n
+        covariance = sum((v - mean).square().sum() for v in vectors) / (n - 1)
+        mean_sq = mean.square().sum()
+        phi = (2 * covariance / n) / (mean_sq + covariance / n)
+        return phi.item()
+
+    def direction(self, replica, names):
+        pieces = []
+        for name in names:
+            grad = replica[name].double()
+            group = self.optimizer.param_groups[list(
+                self.parameters).index(name)]
+            if 'betas' in group:
+                state = self.optimizer.state.get(self.parameters[name])
+                if not state:
+                    return None
+                second_moment = state['exp_avg_sq'].double()
+                grad = grad / (second_moment.sqrt() + group['eps'])
+            pieces.append(grad.flatten())
+        return torch.cat(pieces)

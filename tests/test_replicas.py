@@ -1,0 +1,265 @@
+"""The measured replicas, stepped beside the reference on real processes."""
+import itertools
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from agvm_mm import partition_parameters
+from tests.distributed import run_ranks
+from tests.reference import ReferenceAGVM
+from tests.toy import (OPTIMIZERS, SAMPLES, UPDATES, ToyDetector,
+                       build_wrapper, samples, train)
+
+ESTIMATORS = ('replica', 'half_batch')
+# Options of DistributedDataParallel under which gradients travel otherwise.
+DDP_OPTIONS = dict(
+    default={},
+    bucket_view=dict(gradient_as_bucket_view=True),
+    small_buckets=dict(bucket_cap_mb=0.001),
+    static_graph=dict(static_graph=True),
+    unused=dict(find_unused_parameters=True))
+
+
+def history_of_reference(optimizer, num_replicas, estimator, begin=3):
+    model = ToyDetector().double()
+    options = dict(OPTIMIZERS[optimizer])
+    reference = ReferenceAGVM(
+        model, (getattr(torch.optim, options.pop('type')), options),
+        partition_parameters(model), begin=begin, interval=4,
+        estimator=estimator)
+    share = SAMPLES // num_replicas
+    history = []
+    for update in range(UPDATES):
+        inputs, targets = samples(update)
+        reference.step([
+            model(
+                inputs[i:i + share],
+                data_samples=targets[i:i + share],
+                mode='loss')['loss'] for i in range(0, SAMPLES, share)
+        ])
+        history.append(snapshot(model, reference.lr_scale))
+    return history
+
+
+def snapshot(model, lr_scale):
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    return dict(weights=weights, lr_scale=dict(lr_scale))
+
+
+def history_of_wrapper(rank, num_ranks, optimizer, micro_batches, estimator,
+                       ddp_options, begin=3):
+    model = ToyDetector().double()
+    wrapper = build_wrapper(
+        model, optimizer, micro_batches, estimator=estimator, begin=begin)
+    wrapped = model
+    if num_ranks > 1:
+        wrapped = DistributedDataParallel(model, **ddp_options)
+    wrapper.initialize_count_status(wrapped, 0, UPDATES * micro_batches)
+    history = []
+    train(
+        wrapped, wrapper, micro_batches, rank=rank, num_ranks=num_ranks,
+        on_update=lambda _: history.append(
+            snapshot(model, wrapper.state_dict()['agvm']['lr_scale'])))
+    return history
+
+
+def assert_same(history, reference):
+    assert len(history) == len(reference) == UPDATES
+    for ours, expected in zip(history, reference):
+        assert ours['lr_scale'] == pytest.approx(
+            expected['lr_scale'], rel=1e-9)
+        torch.testing.assert_close(
+            ours['weights'], expected['weights'], rtol=1e-8, atol=1e-10)
+    # The factors have moved, so the comparison was of something.
+    moved = [abs(mu - 1) for mu in history[-1]['lr_scale'].values()]
+    assert max(moved) > 0.01
+
+
+@pytest.mark.parametrize('optimizer', list(OPTIMIZERS))
+@pytest.mark.parametrize('estimator', ESTIMATORS)
+@pytest.mark.parametrize('micro_batches', [2, 4])
+def test_one_process(optimizer, estimator, micro_batches):
+    assert_same(
+        history_of_wrapper(0, 1, optimizer, micro_batches, estimator, {}),
+        history_of_reference(optimizer, micro_batches, estimator))
+
+
+def ddp_cases(num_ranks):
+    """Optimizer, micro-batches, estimator, DDP options and begin."""
+    for optimizer, micro_batches, estimator in itertools.product(
+        ('momentum', 'adamw'), (1, 2), ESTIMATORS):
+        yield optimizer, micro_batches, estimator, 'default', 3
+    if num_ranks == 2:
+        # Also from the first update on, when DDP's buckets are not yet final.
+        for options in DDP_OPTIONS:
+            yield 'momentum', 1, 'replica', options, 0
+            yield 'momentum', 1, 'half_batch', options, 0
+        yield 'momentum', 2, 'replica', 'bucket_view', 0
+
+
+def case_id(case):
+    return '-'.join(map(str, case))
+
+
+def train_all_cases(rank, num_ranks):
+    histories = {}
+    for case in ddp_cases(num_ranks):
+        optimizer, micro_batches, estimator, options, begin = case
+        MessageHub.get_instance(case_id(case))
+        histories[case] = history_of_wrapper(rank, num_ranks, optimizer,
+                                             micro_batches, estimator,
+                                             DDP_OPTIONS[options], begin)
+    return histories
+
+
+@pytest.fixture(scope='module', name='histories')
+def _histories():
+    """Every case's history on every rank, from one start of processes."""
+    return {n: run_ranks(train_all_cases, n, n) for n in (2, 4)}
+
+
+@pytest.mark.parametrize(
+    ('num_ranks', 'case'), [(n, case) for n in (2, 4) for case in ddp_cases(n)],
+    ids=lambda value: case_id(value) if isinstance(value, tuple) else None)
+def test_ddp(histories, num_ranks, case):
+    optimizer, micro_batches, estimator, _, begin = case
+    ranks = [histories[num_ranks][rank][case] for rank in range(num_ranks)]
+    # Equal to the bit on all ranks ...
+    for other in ranks[1:]:
+        for a, b in zip(ranks[0], other):
+            assert a['lr_scale'] == b['lr_scale']
+            assert torch.equal(a['weights'], b['weights'])
+    # ... and equal to the reference on as many replicas.
+    assert_same(
+        ranks[0],
+        history_of_reference(optimizer, num_ranks * micro_batches, estimator,
+                             begin))
+
+
+def test_ranks_and_micro_batches_are_the_same_replicas(histories):
+    case = ('momentum', 2, 'replica', 'default', 3)
+    two_by_two = histories[2][0][case]
+    four_by_one = histories[4][0][('momentum', 1, 'replica', 'default', 3)]
+    one_by_four = history_of_wrapper(0, 1, 'momentum', 4, 'replica', {})
+    for other in (four_by_one, one_by_four):
+        for a, b in zip(two_by_two, other):
+            assert a['lr_scale'] == pytest.approx(b['lr_scale'], rel=1e-9)
+
+
+class Branches(nn.Module):
+    """A model whose second branch only even ranks use, and a dead module."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = nn.Linear(6, 6)
+        self.used = nn.Linear(6, 2)
+        self.sometimes = nn.Linear(6, 2)
+        self.never = nn.Linear(6, 2)
+        self.zero = nn.Linear(6, 2)
+
+    def forward(self, inputs, data_samples=None, mode='tensor', branch=True):
+        features = self.backbone(inputs)
+        out = self.used(features) + 0 * self.zero(features)
+        return out + self.sometimes(features) if branch else out
+
+
+def train_branches(rank, num_ranks):
+    model = Branches().double()
+    wrapper = build_wrapper(model, begin=0, interval=1)
+    ddp = DistributedDataParallel(model, find_unused_parameters=True)
+    wrapper.initialize_count_status(ddp, 0, 20)
+    for update in range(20):
+        inputs, _ = samples(update)
+        # The last rank sees an empty image: its loss is zero times something.
+        loss = ddp(inputs[rank::num_ranks], branch=rank % 2 == 0).square()
+        loss = loss.mean() * (0 if rank == num_ranks - 1 else 1)
+        wrapper.update_params(loss)
+    return wrapper.state_dict()['agvm'], list(
+        wrapper.message_hub.log_scalars), snapshot(model, {})['weights']
+
+
+def test_unused_parameters_and_empty_ranks():
+    ranks = run_ranks(train_branches, 2, 2)
+    state, logged, weights = ranks[0]
+    assert state == ranks[1][0]
+    assert torch.equal(weights, ranks[1][2])
+    assert torch.isfinite(weights).all()
+    assert state['lr_scale']['never'] == state['lr_scale']['zero'] == 1
+    # One rank's branch against another's nothing: Phi = 1 for 'sometimes'.
+    assert 'train/agvm/variance/sometimes' in logged
+    assert 'train/agvm/variance/never' not in logged
+    assert 'train/agvm/variance/zero' not in logged
+
+
+def compress(rank, num_ranks):
+    from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+    called = []
+
+    def hook(group, bucket):
+        called.append(bucket.index())
+        return default_hooks.bf16_compress_hook(group, bucket)
+
+    model = ToyDetector()
+    wrapper = build_wrapper(model, begin=0, interval=1)
+    ddp = DistributedDataParallel(model)
+    ddp.register_comm_hook(None, hook)
+    wrapper.initialize_count_status(ddp, 0, 5)
+    train(ddp, wrapper, 1, range(5), rank, num_ranks, dtype=torch.float32)
+    return len(called), wrapper.state_dict()['agvm']['lr_scale']
+
+
+def test_users_comm_hook_stays_in_force():
+    ranks = run_ranks(compress, 2, 2)
+    assert all(called == 5 for called, _ in ranks)
+    assert ranks[0][1] == ranks[1][1]
+    assert ranks[0][1]['neck'] != 1
+
+
+def refuse(rank):
+    model = ToyDetector()
+    wrapper = build_wrapper(model)
+    with pytest.raises(ValueError, match='DistributedDataParallel, but the '
+                       'model is a ToyDetector'):
+        wrapper.initialize_count_status(model, 0, 10)
+
+
+def test_ranks_without_ddp_are_refused():
+    run_ranks(refuse, 2)
+
+
+def messages(rank, num_ranks, estimator):
+    """Elements sent by AGVM's own collectives in one measured update."""
+    model = ToyDetector()
+    wrapper = build_wrapper(model, begin=0, interval=2, estimator=estimator)
+    ddp = DistributedDataParallel(model)
+    wrapper.initialize_count_status(ddp, 0, 2)
+    sent = []
+    all_reduce = torch.distributed.all_reduce
+
+    def counting(tensor, *args, **kwargs):
+        sent.append(tensor.numel())
+        return all_reduce(tensor, *args, **kwargs)
+
+    torch.distributed.all_reduce = counting
+    try:
+        train(ddp, wrapper, 1, range(1), rank, num_ranks, dtype=torch.float32)
+        measured = list(sent)
+        sent.clear()
+        train(ddp, wrapper, 1, range(1, 2), rank, num_ranks,
+              dtype=torch.float32)
+    finally:
+        torch.distributed.all_reduce = all_reduce
+    return measured, sent, sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize('estimator', ESTIMATORS)
+def test_what_travels_between_ranks(estimator):
+    measured, unmeasured, gradient = run_ranks(messages, 2, 2, estimator)[0]
+    scalars = 5 * (3 if estimator == 'half_batch' else 2) + 1
+    expected = [gradient] if estimator == 'half_batch' else []
+    assert measured == [*expected, scalars]
+    assert unmeasured == []

@@ -1,10 +1,12 @@
 """Builds an optimizer whose parameter groups are AGVM's modules."""
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
-from torch import nn
+from torch import Tensor, nn
 
 from .partition import partition_parameters
 
@@ -52,8 +54,7 @@ class AGVMOptimWrapperConstructor:
         self.modules = agvm.get('modules')
         self.base_constructor = agvm.get('base_constructor',
                                          'DefaultOptimWrapperConstructor')
-        if (not isinstance(self.base_constructor, str) or
-                OPTIM_WRAPPER_CONSTRUCTORS.get(self.base_constructor) is None):
+        if not _is_registered(self.base_constructor):
             raise ValueError(
                 f'agvm.base_constructor={self.base_constructor!r} is not a '
                 'registered optimizer wrapper constructor; list the module '
@@ -91,6 +92,14 @@ class AGVMOptimWrapperConstructor:
             default_args=dict(optimizer=optimizer, plain_layout=plain_layout))
 
 
+def _is_registered(constructor: Any) -> bool:
+    # In the config's default scope, where build() looks too.
+    with OPTIM_WRAPPER_CONSTRUCTORS.switch_scope_and_registry(
+            None) as registry:
+        return isinstance(constructor, str) and (
+            registry.get(constructor) is not None)
+
+
 def _regroup(groups: list[dict], options: dict, name_of: dict[nn.Parameter,
                                                               str],
              partition: dict[str, list[str]]) -> list[dict]:
@@ -123,6 +132,15 @@ def _regroup(groups: list[dict], options: dict, name_of: dict[nn.Parameter,
         group['params'].append(tensor)
         group['param_names'].append(name)
     return [
-        dict(group.pop('settings'), module=module, **group)
+        dict(_own(group.pop('settings')), module=module, **group)
         for module, siblings in merged.items() for group in siblings
     ]
+
+
+def _own(settings: dict) -> dict:
+    """Settings that share no tensor with another group's."""
+    # A learning rate that is a tensor is scaled in place, group by group.
+    return {
+        k: v.clone() if isinstance(v, Tensor) else v
+        for k, v in settings.items()
+    }

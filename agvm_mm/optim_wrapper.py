@@ -198,9 +198,11 @@ class _AGVMMixin:
     @property
     def _micro_batches(self) -> int:
         """Micro-batches of the current update; the last may have less."""
-        if 0 <= self._max_counts - self._remainder_counts <= self._inner_count:
-            return self._remainder_counts
-        return self._accumulative_counts
+        # As in scale_loss; a max_counts of -1 means that nobody has told it.
+        full = self._max_counts - self._remainder_counts
+        if self._max_counts == -1 or self._inner_count < full:
+            return self._accumulative_counts
+        return self._remainder_counts
 
     @property
     def _grad_scale(self) -> float:

@@ -10,8 +10,15 @@ from torch.nn.parallel import DistributedDataParallel
 from agvm_mm import partition_parameters
 from tests.distributed import run_ranks
 from tests.reference import ReferenceAGVM
-from tests.toy import (OPTIMIZERS, SAMPLES, UPDATES, ToyDetector,
-                       build_wrapper, samples, train)
+from tests.toy import (
+    OPTIMIZERS,
+    SAMPLES,
+    UPDATES,
+    ToyDetector,
+    build_wrapper,
+    samples,
+    train,
+)
 
 ESTIMATORS = ('replica', 'half_batch')
 # Options of DistributedDataParallel under which gradients travel otherwise.
@@ -122,7 +129,8 @@ def _histories():
 
 
 @pytest.mark.parametrize(
-    ('num_ranks', 'case'), [(n, case) for n in (2, 4) for case in ddp_cases(n)],
+    ('num_ranks', 'case'),
+    [(n, case) for n in (2, 4) for case in ddp_cases(n)],
     ids=lambda value: case_id(value) if isinstance(value, tuple) else None)
 def test_ddp(histories, num_ranks, case):
     optimizer, micro_batches, estimator, _, begin = case

@@ -7,6 +7,7 @@ a checkpoint, and no others: a file that holds anything else is still refused.
 """
 from __future__ import annotations
 
+import pickle
 from typing import Any, Callable
 
 import numpy as np
@@ -22,11 +23,11 @@ def _history_buffer_getattr(owner: type, name: str) -> Callable:
     """Stand in for ``getattr``, for what a HistoryBuffer's pickle needs.
 
     Raises:
-        AttributeError: For any other attribute: with the builtin, a crafted
+        UnpicklingError: For any other attribute: with the builtin, a crafted
             file could reach whatever hangs on an allowed class.
     """
     if owner is not HistoryBuffer or name not in STATISTICS:
-        raise AttributeError(
+        raise pickle.UnpicklingError(
             f'a checkpoint asks for {owner!r}.{name}, which no checkpoint of '
             'MMEngine needs; it is refused')
     return getattr(HistoryBuffer, name)

@@ -1,0 +1,230 @@
+"""The command lines, run as a user runs them: real processes throughout."""
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import mmdet
+import mmseg
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+RETINANET = ROOT / 'configs/digits/retinanet_r18_fpn_agvm_digits.py'
+FASTER = ROOT / 'configs/digits/faster-rcnn_r18_fpn_agvm_digits.py'
+SEMANTIC = ROOT / 'configs/digits/semantic-fpn_r18_agvm_digits.py'
+
+
+def run(*command, cwd=ROOT, status=0, **env):
+    """Run a command; return its output, or fail unless it ends as it should"""
+    # The tools call the 'python' of the environment that runs the tests.
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    result = subprocess.run(
+        list(map(str, command)), cwd=cwd, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=300,
+        env=dict(os.environ, PATH=path, **env))
+    assert (result.returncode == 0) == (status == 0), result.stdout[-4000:]
+    return result.stdout
+
+
+def free_port():
+    import socket
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return str(s.getsockname()[1])
+
+
+def options(digits, *more):
+    """Settings that make a Digits config small: 4 updates an epoch."""
+    settings = [
+        f'{loader}_dataloader.dataset.data_root={digits}'
+        for loader in ('train', 'val', 'test')
+    ]
+    settings += [
+        f'{e}_evaluator.ann_file={digits}annotations/instances_val.json'
+        for e in ('val', 'test')
+    ]
+    settings += [
+        'train_dataloader.batch_size=2', 'optim_wrapper.agvm.begin=1',
+        'optim_wrapper.agvm.interval=2', 'default_hooks.logger.interval=1',
+        'default_hooks.checkpoint.interval=1'
+    ]
+    return ['--cfg-options', *settings, *more]
+
+
+def train_two_processes(config, work_dir, epochs, digits, *arguments):
+    return run(
+        'bash', 'tools/dist_train.sh', config, 2, '--work-dir', work_dir,
+        *arguments,
+        *options(digits, f'train_cfg.max_epochs={epochs}',
+                 'train_cfg.val_interval=10'), PORT=free_port())
+
+
+@pytest.fixture(scope='module', name='trained')
+def _trained(digits, tmp_path_factory):
+    """Work dir of a RetinaNet, two epochs over two processes, and its log."""
+    work_dir = tmp_path_factory.mktemp('work_dirs') / 'whole'
+    return work_dir, train_two_processes(RETINANET, work_dir, 2, digits)
+
+
+def scalars(work_dir):
+    rows = []
+    for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        rows += map(json.loads, log.read_text().splitlines())
+    return [row for row in rows if 'loss' in row]
+
+
+def test_training_logs_every_module(trained):
+    work_dir, output = trained
+    rows = scalars(work_dir)
+    assert [row['step'] for row in rows] == list(range(1, 9))
+    # Measured before the updates 1, 3, 5 and 7; until then nothing is logged.
+    assert 'agvm/variance/backbone' not in rows[0]
+    for module in ('backbone', 'neck', 'bbox_head'):
+        for quantity in ('variance', 'lr_scale'):
+            assert f'agvm/{quantity}/{module}' in rows[1]
+            assert f'agvm/{quantity}/{module}: ' in output
+        # Off the measured updates the last values stand.
+        key = f'agvm/lr_scale/{module}'
+        assert [row[key] for row in rows[1::2]] == [
+            row[key] for row in rows[2::2]
+        ] + [rows[-1][key]]
+    assert rows[-1]['agvm/num_replicas'] == 2
+    assert rows[-1]['agvm/lr_scale/neck'] != 1
+
+
+def test_resume_gives_the_bits_of_the_uninterrupted_run(
+        trained, digits, tmp_path):
+    # RetinaNet draws no random numbers, and MMEngine saves no generator.
+    train_two_processes(RETINANET, tmp_path, 1, digits)
+    output = train_two_processes(
+        RETINANET, tmp_path, 2, digits, '--resume')
+    assert 'resumed epoch: 1, iter: 4' in output
+    whole, cut = (
+        torch.load(folder / 'epoch_2.pth', weights_only=True)
+        for folder in (trained[0], tmp_path))
+    assert cut['optimizer']['agvm'] == whole['optimizer']['agvm']
+    assert set(cut['optimizer']['agvm']['lr_scale']) == {
+        'backbone', 'neck', 'bbox_head'
+    }
+    for name, tensor in whole['state_dict'].items():
+        assert torch.equal(tensor, cut['state_dict'][name]), name
+
+
+def test_test_tools(trained, digits, tmp_path):
+    checkpoint = trained[0] / 'epoch_2.pth'
+    out = tmp_path / 'predictions.pkl'
+    output = run('python', 'tools/test.py', RETINANET, checkpoint,
+                 '--work-dir', tmp_path, '--out', out, *options(digits))
+    assert 'Epoch(test) [1/1]' in output
+    assert out.stat().st_size > 0
+    output = run('bash', 'tools/dist_test.sh', RETINANET, checkpoint, 2,
+                 '--work-dir', tmp_path, *options(digits), PORT=free_port())
+    assert 'Epoch(test) [1/1]' in output
+
+
+def test_plot(trained, tmp_path):
+    out = tmp_path / 'agvm.png'
+    run('python', 'tools/plot_variance.py', trained[0], '--out', out)
+    image = cv2.imread(str(out))
+    assert image.shape[0] > 600
+    assert image.shape[1] > 600
+    assert image.std() > 10  # not a blank page
+    run('python', 'tools/plot_variance.py', trained[0])
+    assert (trained[0] / 'agvm.png').is_file()
+    output = run('python', 'tools/plot_variance.py', tmp_path, status=1)
+    assert 'holds no */vis_data/scalars.json' in output
+    assert 'Traceback' not in output
+
+
+def own_train_tool(package):
+    return Path(package.__file__).parent / '.mim/tools/train.py'
+
+
+def test_mmdets_own_train_tool(digits, tmp_path):
+    run('python', own_train_tool(mmdet), FASTER, '--work-dir', tmp_path,
+        *options(digits, 'optim_wrapper.accumulative_counts=2',
+                 'train_cfg.max_epochs=1'), cwd=tmp_path)
+    rows = scalars(tmp_path)
+    assert len(rows) == 8
+    assert rows[-1]['agvm/num_replicas'] == 2
+    assert rows[-1]['agvm/lr_scale/roi_head.bbox_head'] != 1
+
+
+def test_mmsegs_own_train_tool(digits, tmp_path):
+    settings = [
+        o for o in options(digits, 'optim_wrapper.accumulative_counts=2',
+                           'train_cfg.max_iters=8', 'train_cfg.val_interval=8')
+        if 'ann_file' not in o
+    ]
+    output = run('python', own_train_tool(mmseg), SEMANTIC, '--work-dir',
+                 tmp_path, *settings, cwd=tmp_path)
+    rows = scalars(tmp_path)
+    assert len(rows) == 8
+    assert rows[-1]['agvm/num_replicas'] == 2
+    assert rows[-1]['agvm/lr_scale/decode_head'] != 1
+    assert re.search('mIoU: [0-9.]+', output)
+
+
+def test_show_partition():
+    output = run(
+        'python', 'tools/show_partition.py',
+        'configs/digits/mask-rcnn_r18_fpn_agvm_digits.py')
+    rows = dict(
+        re.findall(r'│ (\S+).*? │\s+(\d+) │\s+[\d,]+ │\s+[\d.]+% │', output))
+    assert rows['roi_head.mask_head'] == '8'
+    assert set(rows) >= {'backbone', 'neck', 'rpn_head', 'frozen,', 'all'}
+    frozen = run(
+        'python', 'tools/show_partition.py',
+        'configs/digits/faster-rcnn_r18_fpn_agvm_digits.py', '--cfg-options',
+        'model.backbone.frozen_stages=1')
+    assert re.search(r'frozen, not stepped │\s+15 │', frozen)
+    output = run(
+        'python', 'tools/show_partition.py', RETINANET, '--cfg-options',
+        'optim_wrapper.agvm.anchor=bakbone', status=1)
+    assert "agvm.anchor='bakbone'" in output
+    assert 'Traceback' not in output
+
+
+def test_make_digits(tmp_path):
+    command = ('python', 'tools/make_digits.py', tmp_path / 'digits',
+               '--images', 3, '--val-images', 2, '--size', 32, '--seed', 1)
+    assert '3 training and 2 validation' in run(*command)
+    run(*command)
+    output = run('python', 'tools/make_digits.py', tmp_path, status=1)
+    assert 'exists and holds no Digits' in output
+    assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize(('setting', 'message'), [
+    ('optim_wrapper.accumulative_counts=1', 'accumulative_counts=1 has a'),
+    ('optim_wrapper.agvm.anchor=bakbone', "agvm.anchor='bakbone'"),
+    ('optim_wrapper.constructor=DefaultOptimWrapperConstructor',
+     "set constructor='AGVMOptimWrapperConstructor'"),
+    ('optim_wrapper.agvm.ratio_range=(2,1)', 'agvm.ratio_range=(2, 1)'),
+])
+def test_bad_settings_stop_before_the_first_iteration(
+        setting, message, digits, tmp_path):
+    output = run('python', 'tools/train.py', RETINANET, '--work-dir', tmp_path,
+                 *options(digits, setting), status=1)
+    errors = [
+        line for line in output.splitlines() if line.startswith('ValueError')
+    ]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert 'Epoch(train)' not in output
+
+
+def test_missing_data_says_how_to_make_it(tmp_path):
+    output = run('python', ROOT / 'tools/train.py', RETINANET, '--work-dir',
+                 tmp_path, cwd=tmp_path, status=1)
+    assert 'python tools/make_digits.py data/digits/' in output
+
+
+@pytest.mark.parametrize('tool', ['dist_train.sh', 'dist_test.sh',
+                                  'slurm_train.sh', 'slurm_test.sh'])
+def test_launchers_tell_their_usage(tool):
+    assert 'usage: ' in run('bash', f'tools/{tool}', status=2)

@@ -23,4 +23,7 @@ model = dict(
         in_channels=64,
         feat_channels=64,
         stacked_convs=2,
+        norm_cfg=dict(type='GN', num_groups=8, requires_grad=True),
         anchor_generator=dict(strides=[4, 8, 16, 32, 64])))
+# Normalised, its head trains from scratch at a higher rate than the others.
+optim_wrapper = dict(optimizer=dict(lr=0.05))

@@ -1,5 +1,5 @@
-# 12 epochs of 1,024 images at batch 16: 768 updates, SGD.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=4)
+# 8 epochs of 1,024 images at batch 16: 512 updates, SGD.
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -8,5 +8,5 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(
         type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[9, 11], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[6, 7], gamma=0.1),
 ]

@@ -1,0 +1,60 @@
+"""MMEngine's DDP on CPUs, in processes started by torch's own launcher."""
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason='with a GPU, agvm_mm.cpu does nothing')
+
+SCRIPT = textwrap.dedent("""
+    import os, torch
+    import torch.distributed as dist
+    from mmengine.dist import init_dist
+    from mmengine.registry import MODEL_WRAPPERS
+    import agvm_mm.cpu
+
+    assert dist.get_backend() == 'gloo'
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Sequential(
+                torch.nn.Conv2d(3, 4, 1), torch.nn.SyncBatchNorm(4))
+
+        def forward(self, x):
+            return self.layer(x)
+
+    # As Runner.wrap_model calls it.
+    model = MODEL_WRAPPERS.build(
+        dict(type='CPUDistributedDataParallel', module=Model(),
+             device_ids=[int(os.environ['LOCAL_RANK'])]))
+    norm = model.module.layer[1]
+    assert not isinstance(norm, torch.nn.SyncBatchNorm)
+    model(torch.randn(2, 3, 4, 4) + dist.get_rank()).sum().backward()
+    grad = model.module.layer[0].weight.grad
+    others = [torch.zeros_like(grad) for _ in range(2)]
+    dist.all_gather(others, grad)
+    assert torch.equal(*others)
+""")
+
+
+def test_two_processes_train_and_end_cleanly(tmp_path):
+    script = tmp_path / 'script.py'
+    script.write_text(SCRIPT)
+    result = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--standalone',
+         '--nproc_per_node=2', str(script)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=120)
+    assert result.returncode == 0, result.stdout
+
+
+def test_without_a_launcher_the_import_does_nothing():
+    env = {k: v for k, v in os.environ.items() if k != 'RANK'}
+    subprocess.run(
+        [sys.executable, '-c', 'import agvm_mm.cpu, torch.distributed as d; '
+         'assert not d.is_initialized()'], check=True, env=env, timeout=120)

@@ -13,7 +13,7 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
 from .layout import to_layout
-from .modulator import Modulator
+from .modulator import Modulator, scaled_lr
 from .options import check_clip_grad_range, checked_options
 from .replicas import Replicas
 from .variance import NoiseScale
@@ -33,6 +33,9 @@ class _AGVMMixin:
     samples) and ``train/agvm/num_replicas``.
 
     Args:
+        optimizer (torch.optim.Optimizer): Its groups are modules, as
+            :class:`~agvm_mm.constructor.AGVMOptimWrapperConstructor` makes
+            them.
         agvm (dict): The options of AGVM:
 
             - begin (int): The first update to be measured, usually the end of
@@ -68,8 +71,8 @@ class _AGVMMixin:
     _measures_partly = True
 
     def __init__(self,
-                 *,
                  optimizer: torch.optim.Optimizer,
+                 *,
                  agvm: dict,
                  clip_grad_range: tuple[int, int] | None = None,
                  plain_layout: list[list[str]] | None = None,
@@ -113,6 +116,13 @@ class _AGVMMixin:
         """
         self.replicas.check(model, self._accumulative_counts)
         super().initialize_count_status(model, init_counts, max_counts)
+        updates = math.ceil(max_counts / self._accumulative_counts)
+        if updates <= self.begin:
+            print_log(
+                f'AGVM will do nothing: agvm.begin={self.begin}, but the '
+                f'training ends after {updates} updates.',
+                logger='current',
+                level=logging.WARNING)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -137,7 +147,11 @@ class _AGVMMixin:
         update = (self._inner_count - 1) // self._accumulative_counts
         if self._is_measured(update):
             self._measure()
-        with self._clipping(update), self._scaled_lr(update):
+        scaling = nullcontext()
+        if self.begin <= update < self.end:
+            scaling = scaled_lr(self.optimizer.param_groups,
+                                self.modulator.lr_scale)
+        with self._clipping(update), scaling:
             super().step(**kwargs)
 
     def state_dict(self) -> dict:
@@ -254,35 +268,6 @@ class _AGVMMixin:
             yield
         finally:
             self.clip_grad_kwargs = kwargs
-
-    @contextmanager
-    def _scaled_lr(self, update: int) -> Iterator[None]:
-        """Multiply each group's lr by its module's factor, for one step."""
-        if not self.begin <= update < self.end:
-            yield
-            return
-        lr_scale = self.modulator.lr_scale
-        groups = self.optimizer.param_groups
-        # Saved and put back, never divided again: 12% of such round trips do
-        # not return the same float, and schedulers multiply what they find.
-        saved = [
-            lr.clone() if isinstance(lr, Tensor) else lr
-            for lr in (group['lr'] for group in groups)
-        ]
-        try:
-            for group in groups:
-                # A captured or fused step reads its lr tensor in place.
-                if isinstance(group['lr'], Tensor):
-                    group['lr'].mul_(lr_scale[group['module']])
-                else:
-                    group['lr'] *= lr_scale[group['module']]
-            yield
-        finally:
-            for group, lr in zip(groups, saved):
-                if isinstance(group['lr'], Tensor):
-                    group['lr'].copy_(lr)
-                else:
-                    group['lr'] = lr
 
 
 @OPTIM_WRAPPERS.register_module()

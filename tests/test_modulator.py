@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from agvm_mm.modulator import Modulator
+from agvm_mm.modulator import Modulator, scaled_lr
 
 MODULES = ['neck', 'backbone', 'head']
 
@@ -73,3 +73,22 @@ def test_unknown_anchor():
     with pytest.raises(ValueError, match=r"agvm.anchor='bakbone' .*Modules: "
                        'neck, backbone, head'):
         modulator(anchor='bakbone')
+
+
+@pytest.mark.parametrize('fails', [True, False])
+def test_scaled_lr_returns_the_same_float(fails):
+    tensor = torch.tensor(0.1)
+    groups = [dict(lr=0.1, module='a'), dict(lr=tensor, module='b')]
+    factors = dict(a=1 / 3, b=1 / 7)
+    try:
+        with scaled_lr(groups, factors):
+            assert groups[0]['lr'] == 0.1 * factors['a']
+            assert groups[1]['lr'] is tensor
+            assert tensor == torch.tensor(0.1) * factors['b']
+            if fails:
+                raise RuntimeError
+    except RuntimeError:
+        pass
+    assert groups[0]['lr'] == 0.1
+    assert groups[1]['lr'] is tensor
+    assert tensor == torch.tensor(0.1)

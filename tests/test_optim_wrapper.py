@@ -25,6 +25,18 @@ def _own_message_hub(request):
     MessageHub.get_instance(request.node.name)
 
 
+@pytest.fixture(name='warnings')
+def _warnings(request):
+    records = []
+    logger = MMLogger.get_instance(request.node.name[:60])
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger.addHandler(handler)
+    return lambda: [
+        r.getMessage() for r in records if r.levelno == logging.WARNING
+    ]
+
+
 def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
@@ -300,6 +312,16 @@ def test_one_replica_is_refused_before_training():
         wrapper.initialize_count_status(model, 0, 10)
 
 
+def test_a_begin_after_the_end_is_warned_of(warnings):
+    model = ToyDetector()
+    wrapper = build_wrapper(model, accumulative_counts=2, begin=5)
+    wrapper.initialize_count_status(model, 0, 12)
+    assert not any('do nothing' in message for message in warnings())
+    wrapper.initialize_count_status(model, 0, 10)
+    assert any('agvm.begin=5, but the training ends after 5 updates' in message
+               for message in warnings())
+
+
 # State
 
 
@@ -336,18 +358,6 @@ def test_state_is_plain_and_by_name():
     assert state['lr_scale'] == wrapper.modulator.lr_scale
     assert set(state) == {'lr_scale', 'noise_scale'}
     assert all(type(mu) is float for mu in state['lr_scale'].values())
-
-
-@pytest.fixture(name='warnings')
-def _warnings(request):
-    records = []
-    logger = MMLogger.get_instance(request.node.name[:60])
-    handler = logging.Handler()
-    handler.emit = records.append
-    logger.addHandler(handler)
-    return lambda: [
-        r.getMessage() for r in records if r.levelno == logging.WARNING
-    ]
 
 
 @pytest.mark.parametrize('paramwise_cfg', [

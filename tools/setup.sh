@@ -58,7 +58,7 @@ say "1/4 installing torch $(version_of torch) (half a minute from a CPU wheel)"
 pip install -c "$constraints" torch setuptools wheel ninja
 
 # mmcv's operators are bound to torch, Python and platform, and to CUDA or none.
-key=$("$venv/bin/python" - <<'PY'
+key=$("$venv/bin/python" -W ignore - <<'PY'
 import platform
 import sys
 

@@ -25,5 +25,12 @@ model = dict(
         stacked_convs=2,
         norm_cfg=dict(type='GN', num_groups=8, requires_grad=True),
         anchor_generator=dict(strides=[4, 8, 16, 32, 64])))
-# Normalised, its head trains from scratch at a higher rate than the others.
+# Normalised, its head trains from scratch at a higher rate than the others;
+# it is also slower to learn, and faster to run: 12 epochs.
 optim_wrapper = dict(optimizer=dict(lr=0.05))
+train_cfg = dict(max_epochs=12)
+param_scheduler = [
+    dict(
+        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[9, 11], gamma=0.1),
+]

@@ -84,8 +84,10 @@ class AGVMOptimWrapperConstructor:
         for group in groups:
             optimizer.add_param_group(group)
 
-        cfg = {k: v for k, v in self.optim_wrapper_cfg.items()
-               if k != 'optimizer'}
+        cfg = {
+            k: v
+            for k, v in self.optim_wrapper_cfg.items() if k != 'optimizer'
+        }
         cfg.setdefault('type', 'AGVMOptimWrapper')
         return OPTIM_WRAPPERS.build(
             cfg,
@@ -96,8 +98,8 @@ def _is_registered(constructor: Any) -> bool:
     # In the config's default scope, where build() looks too.
     with OPTIM_WRAPPER_CONSTRUCTORS.switch_scope_and_registry(
             None) as registry:
-        return isinstance(constructor, str) and (
-            registry.get(constructor) is not None)
+        return isinstance(constructor, str) and (registry.get(constructor)
+                                                 is not None)
 
 
 def _regroup(groups: list[dict], options: dict, name_of: dict[nn.Parameter,
@@ -110,11 +112,16 @@ def _regroup(groups: list[dict], options: dict, name_of: dict[nn.Parameter,
     """
     module_of = {
         name: module
-        for module, names in partition.items() for name in names
+        for module, names in partition.items()
+        for name in names
     }
     tensors: dict[str, tuple[nn.Parameter, dict]] = {
-        name_of[p]: (p, {k: group[k] for k in options if k in group})
-        for group in groups for p in group['params']
+        name_of[p]: (p, {
+            k: group[k]
+            for k in options if k in group
+        })
+        for group in groups
+        for p in group['params']
     }
     merged: dict[str, list[dict]] = {module: [] for module in partition}
     # In the model's order, whatever the order of the constructor's groups.

@@ -58,9 +58,12 @@ def to_layout(state_dict: dict, groups: Sequence[dict],
     for group, names in zip(groups, ours):
         converted['param_groups'].append({
             **saved[names[0]][1],
-            'module': group['module'],
-            'param_names': names,
-            'params': list(range(index, index + len(names))),
+            'module':
+            group['module'],
+            'param_names':
+            names,
+            'params':
+            list(range(index, index + len(names))),
         })
         for name in names:
             state = state_dict['state'].get(saved[name][0])

@@ -180,9 +180,10 @@ class _AGVMMixin:
                                self._plain_layout)
         if self.base_param_settings is not None:
             # An optimizer of one group keeps its base lr in that group.
-            state_dict.setdefault('base_param_settings', {
-                **settings, 'params': self.base_param_settings['params']
-            })
+            state_dict.setdefault(
+                'base_param_settings', {
+                    **settings, 'params': self.base_param_settings['params']
+                })
         super().load_state_dict(state_dict)
         if agvm is None:
             print_log(

@@ -47,13 +47,14 @@ def checked_options(agvm: dict) -> dict:
     _require(_is_int(options['begin'], 0), options, 'begin', 'an int >= 0')
     _require(options['end'] is None or _is_int(options['end'], 0), options,
              'end', 'None or an int >= 0')
-    _require(_is_int(options['interval'], 1), options, 'interval',
-             'an int >= 1')
+    _require(
+        _is_int(options['interval'], 1), options, 'interval', 'an int >= 1')
     _require(
         _is_number(options['momentum']) and 0 <= options['momentum'] < 1,
         options, 'momentum', 'a number in [0, 1)')
-    _require(isinstance(options['anchor'], str), options, 'anchor',
-             "a module's name")
+    _require(
+        isinstance(options['anchor'], str), options, 'anchor',
+        "a module's name")
     bounds = options['ratio_range']
     _require(
         isinstance(bounds, (list, tuple)) and len(bounds) == 2

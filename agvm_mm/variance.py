@@ -128,8 +128,9 @@ class NoiseScale:
         noise = covariance * samples_per_replica
         signal = mean_sq - covariance / num_replicas
         measured = torch.isfinite(noise) & torch.isfinite(signal)
-        self.noise = torch.where(
-            measured, torch.lerp(noise, self.noise, self.momentum), self.noise)
+        self.noise = torch.where(measured,
+                                 torch.lerp(noise, self.noise, self.momentum),
+                                 self.noise)
         self.signal = torch.where(
             measured, torch.lerp(signal, self.signal, self.momentum),
             self.signal)
@@ -138,8 +139,8 @@ class NoiseScale:
         """B in samples, of the modules whose smoothed |mu_g|^2 is positive."""
         return {
             module: noise / signal
-            for module, noise, signal in zip(
-                self.modules, self.noise.tolist(), self.signal.tolist())
+            for module, noise, signal in zip(self.modules, self.noise.tolist(),
+                                             self.signal.tolist())
             if signal > 0
         }
 

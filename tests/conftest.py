@@ -12,6 +12,8 @@ def pytest_collection_modifyitems(items):
 def _digits(tmp_path_factory):
     """A tiny Digits data set, as configs name a data_root: with a slash."""
     root = write_digits(
-        tmp_path_factory.mktemp('data') / 'digits', num_train=16, num_val=4,
+        tmp_path_factory.mktemp('data') / 'digits',
+        num_train=16,
+        num_val=4,
         size=64)
     return f'{root}/'

@@ -17,8 +17,7 @@ def run_ranks(function, num_ranks, *args):
         Exception: If any rank raises, or ends with an exit code that is not 0.
     """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(
-            _run, (function, num_ranks, folder, args), nprocs=num_ranks)
+        mp.spawn(_run, (function, num_ranks, folder, args), nprocs=num_ranks)
         return [
             torch.load(Path(folder) / f'{rank}.pth', weights_only=False)
             for rank in range(num_ranks)

@@ -10,9 +10,18 @@ import torch
 
 class ReferenceAGVM:
 
-    def __init__(self, model, optimizer, modules, *, begin, end=None,
-                 interval=10, anchor='backbone', momentum=0.97,
-                 estimator='replica', ratio_range=(0.5, 10.0)):
+    def __init__(self,
+                 model,
+                 optimizer,
+                 modules,
+                 *,
+                 begin,
+                 end=None,
+                 interval=10,
+                 anchor='backbone',
+                 momentum=0.97,
+                 estimator='replica',
+                 ratio_range=(0.5, 10.0)):
         self.parameters = dict(model.named_parameters())
         type_, options = optimizer
         self.optimizer = type_([
@@ -50,7 +59,8 @@ class ReferenceAGVM:
             self.measure(replicas)
         module_of = {
             name: module
-            for module, names in self.modules.items() for name in names
+            for module, names in self.modules.items()
+            for name in names
         }
         for name, parameter in self.parameters.items():
             parameter.grad = mean[name]

@@ -37,15 +37,17 @@ def test_mmengines_logs_load(tmp_path):
     assert (buffer.current(), buffer.min(), buffer.max()) == (4, 1, 4)
 
 
-@pytest.mark.parametrize('attack', [
-    Crafted(os.system, 'touch {}'),
-    Crafted(getattr, MessageHub, 'get_instance'),
-    Crafted(getattr, HistoryBuffer, '__init__'),
-    Crafted(getattr, HistoryBuffer, 'statistics'),
-    Crafted(getattr, np.ndarray, 'tofile'),
-    Crafted(eval, '1'),
-    Crafted(np.load, 'x.npy'),
-], ids=str)
+@pytest.mark.parametrize(
+    'attack', [
+        Crafted(os.system, 'touch {}'),
+        Crafted(getattr, MessageHub, 'get_instance'),
+        Crafted(getattr, HistoryBuffer, '__init__'),
+        Crafted(getattr, HistoryBuffer, 'statistics'),
+        Crafted(getattr, np.ndarray, 'tofile'),
+        Crafted(eval, '1'),
+        Crafted(np.load, 'x.npy'),
+    ],
+    ids=str)
 def test_anything_else_is_refused(tmp_path, attack):
     path = tmp_path / 'crafted.pth'
     canary = tmp_path / 'canary'

@@ -39,10 +39,10 @@ def test_it_builds(path):
     cfg = load(path)
     model = MODELS.build(cfg.model)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    trained = sum(
-        p.numel() for g in wrapper.optimizer.param_groups for p in g['params'])
-    assert trained == sum(
-        p.numel() for p in model.parameters() if p.requires_grad)
+    trained = sum(p.numel() for g in wrapper.optimizer.param_groups
+                  for p in g['params'])
+    assert trained == sum(p.numel() for p in model.parameters()
+                          if p.requires_grad)
     if path in AGVM:
         expected = MODULES[path.name.split('_')[0]]
         assert sorted(wrapper.modulator.modules) == sorted(expected)

@@ -12,8 +12,12 @@ from tests.toy import ToyDetector, build_wrapper
 def settings_by_parameter(model, optimizer):
     name_of = {p: n for n, p in model.named_parameters()}
     return {
-        name_of[p]: {k: group[k] for k in ('lr', 'weight_decay', 'momentum')}
-        for group in optimizer.param_groups for p in group['params']
+        name_of[p]: {
+            k: group[k]
+            for k in ('lr', 'weight_decay', 'momentum')
+        }
+        for group in optimizer.param_groups
+        for p in group['params']
     }
 
 
@@ -27,8 +31,10 @@ def test_one_group_a_module():
         'roi_head.mask_head'
     ]
     for group in groups:
-        names = [n for n, p in model.named_parameters()
-                 if any(p is q for q in group['params'])]
+        names = [
+            n for n, p in model.named_parameters()
+            if any(p is q for q in group['params'])
+        ]
         assert group['param_names'] == names
         assert all(n.startswith(group['module']) for n in names)
 
@@ -36,8 +42,10 @@ def test_one_group_a_module():
 PARAMWISE = dict(
     bias_lr_mult=2.0,
     bias_decay_mult=0.0,
-    custom_keys={'neck': dict(lr_mult=0.1, decay_mult=0.5),
-                 'backbone.2': dict(lr_mult=1.0)})
+    custom_keys={
+        'neck': dict(lr_mult=0.1, decay_mult=0.5),
+        'backbone.2': dict(lr_mult=1.0)
+    })
 
 
 def test_paramwise_cfg_means_what_it_always_means():
@@ -45,8 +53,8 @@ def test_paramwise_cfg_means_what_it_always_means():
     ours = build_wrapper(model, begin=0, paramwise_cfg=PARAMWISE).optimizer
     plain = build_wrapper(
         model, type='OptimWrapper', paramwise_cfg=PARAMWISE).optimizer
-    assert settings_by_parameter(model, ours) == settings_by_parameter(
-        model, plain)
+    assert settings_by_parameter(model,
+                                 ours) == settings_by_parameter(model, plain)
     assert len(plain.param_groups) == len(list(model.parameters()))
 
 
@@ -76,9 +84,7 @@ def test_frozen_parameters_are_left_out():
     model.backbone[0].requires_grad_(False)
     optimizer = build_wrapper(model, begin=0).optimizer
     names = [n for g in optimizer.param_groups for n in g['param_names']]
-    assert names == [
-        n for n, p in model.named_parameters() if p.requires_grad
-    ]
+    assert names == [n for n, p in model.named_parameters() if p.requires_grad]
 
 
 def test_swin_of_207_groups_becomes_8():
@@ -95,10 +101,9 @@ def test_swin_of_207_groups_becomes_8():
     assert len(plain.optimizer.param_groups) > 200
     # Two for the backbone, with and without decay, and one for each other.
     assert len(ours.optimizer.param_groups) == 6
-    for a, b in zip(*(sorted(
-        (id(p), g['lr'], g['weight_decay'])
-            for g in w.optimizer.param_groups for p in g['params'])
-                      for w in (plain, ours))):
+    for a, b in zip(*(sorted((id(p), g['lr'], g['weight_decay'])
+                             for g in w.optimizer.param_groups
+                             for p in g['params']) for w in (plain, ours))):
         assert a == b
 
 
@@ -136,10 +141,11 @@ def test_base_constructor_of_mmdet():
             type='AGVMOptimWrapper',
             constructor='AGVMOptimWrapperConstructor',
             agvm=dict(begin=0, base_constructor=base)))
-    lrs = [
-        {id(p): g['lr'] for g in w.optimizer.param_groups for p in g['params']}
-        for w in (plain, ours)
-    ]
+    lrs = [{
+        id(p): g['lr']
+        for g in w.optimizer.param_groups
+        for p in g['params']
+    } for w in (plain, ours)]
     assert lrs[0] == lrs[1]
     assert len(set(lrs[1].values())) > 5
 
@@ -184,7 +190,8 @@ def test_frozen_anchor():
     model = ToyDetector()
     model.backbone.requires_grad_(False)
     with pytest.raises(
-            ValueError, match=r"agvm.anchor='backbone' is no module with "
+            ValueError,
+            match=r"agvm.anchor='backbone' is no module with "
             r'trainable .*\. Modules: neck, rpn_head'):
         build(model)
 

@@ -45,16 +45,24 @@ SCRIPT = textwrap.dedent("""
 def test_two_processes_train_and_end_cleanly(tmp_path):
     script = tmp_path / 'script.py'
     script.write_text(SCRIPT)
-    result = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--standalone',
-         '--nproc_per_node=2', str(script)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=120)
+    result = subprocess.run([
+        sys.executable, '-m', 'torch.distributed.run', '--standalone',
+        '--nproc_per_node=2',
+        str(script)
+    ],
+                            stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT,
+                            text=True,
+                            timeout=120)
     assert result.returncode == 0, result.stdout
 
 
 def test_without_a_launcher_the_import_does_nothing():
     env = {k: v for k, v in os.environ.items() if k != 'RANK'}
-    subprocess.run(
-        [sys.executable, '-c', 'import agvm_mm.cpu, torch.distributed as d; '
-         'assert not d.is_initialized()'], check=True, env=env, timeout=120)
+    subprocess.run([
+        sys.executable, '-c', 'import agvm_mm.cpu, torch.distributed as d; '
+        'assert not d.is_initialized()'
+    ],
+                   check=True,
+                   env=env,
+                   timeout=120)

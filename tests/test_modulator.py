@@ -62,16 +62,19 @@ def test_a_module_without_variance_keeps_its_factor(bad):
 def test_state_goes_by_name():
     m = modulator()
     m.update(phi(0.2, 0.4, 0.6))
-    other = Modulator(['head', 'backbone', 'new'], anchor='backbone',
-                      momentum=0.9, ratio_range=(0.5, 10.0))
+    other = Modulator(['head', 'backbone', 'new'],
+                      anchor='backbone',
+                      momentum=0.9,
+                      ratio_range=(0.5, 10.0))
     other.load_state_dict(m.state_dict())
-    assert other.lr_scale == dict(
-        head=m.lr_scale['head'], backbone=1, new=1)
+    assert other.lr_scale == dict(head=m.lr_scale['head'], backbone=1, new=1)
 
 
 def test_unknown_anchor():
-    with pytest.raises(ValueError, match=r"agvm.anchor='bakbone' .*Modules: "
-                       'neck, backbone, head'):
+    with pytest.raises(
+            ValueError,
+            match=r"agvm.anchor='bakbone' .*Modules: "
+            'neck, backbone, head'):
         modulator(anchor='bakbone')
 
 

@@ -51,10 +51,13 @@ def train_from_scratch(updates=range(UPDATES), micro_batches=2, **options):
 
 
 @pytest.mark.parametrize('optimizer', list(OPTIMIZERS))
-@pytest.mark.parametrize('off', [
-    dict(begin=10**9), dict(begin=0, end=0), dict(begin=5, interval=10**9,
-                                                  ratio_range=(1.0, 1.0))
-], ids=['begin', 'end', 'ratio_range'])
+@pytest.mark.parametrize(
+    'off', [
+        dict(begin=10**9),
+        dict(begin=0, end=0),
+        dict(begin=5, interval=10**9, ratio_range=(1.0, 1.0))
+    ],
+    ids=['begin', 'end', 'ratio_range'])
 def test_off_is_bit_identical_to_optim_wrapper(optimizer, off):
     ours, _ = train_from_scratch(optimizer=optimizer, **off)
     plain, _ = train_from_scratch(optimizer=optimizer, type='OptimWrapper')
@@ -79,7 +82,9 @@ def test_between_steps_the_lr_is_the_schedulers_own_float():
     for type_ in ('AGVMOptimWrapper', 'OptimWrapper'):
         model = ToyDetector()
         wrapper = build_wrapper(
-            model, type=type_, accumulative_counts=2,
+            model,
+            type=type_,
+            accumulative_counts=2,
             paramwise_cfg=dict(custom_keys={'neck': dict(lr_mult=0.3)}))
         wrapper.initialize_count_status(model, 0, 2 * UPDATES)
         schedulers = [
@@ -112,7 +117,8 @@ def test_each_module_steps_at_its_own_lr():
     for i in (0, 4):
         train_step(model, wrapper, inputs[i:i + 4], targets[i:i + 4])
     module_of = {
-        n: g['module'] for g in wrapper.optimizer.param_groups
+        n: g['module']
+        for g in wrapper.optimizer.param_groups
         for n in g['param_names']
     }
     for (name, parameter), grad in zip(model.named_parameters(), grads):
@@ -124,22 +130,20 @@ def test_each_module_steps_at_its_own_lr():
 def lrs_of_steps(wrapper, model, updates):
     """The lr of every group as each optimizer step sees it."""
     seen = []
-    wrapper.optimizer.register_step_pre_hook(
-        lambda optimizer, *_: seen.append(
-            [float(g['lr']) for g in optimizer.param_groups]))
+    wrapper.optimizer.register_step_pre_hook(lambda optimizer, *_: seen.append(
+        [float(g['lr']) for g in optimizer.param_groups]))
     train(model, wrapper, 2, updates)
     return seen
 
 
 def test_begin_end_and_interval_count_updates():
     model = ToyDetector().double()
-    wrapper = build_wrapper(
-        model, 'sgd', 2, begin=4, end=12, interval=3)
+    wrapper = build_wrapper(model, 'sgd', 2, begin=4, end=12, interval=3)
     wrapper.initialize_count_status(model, 0, 40)
     measured = []
     update = wrapper.modulator.update
-    wrapper.modulator.update = lambda variance: (
-        measured.append((wrapper.inner_count - 1) // 2), update(variance))
+    wrapper.modulator.update = lambda variance: (measured.append(
+        (wrapper.inner_count - 1) // 2), update(variance))
     lrs = lrs_of_steps(wrapper, model, range(20))
     assert measured == [4, 7, 10]
     scaled = [len(set(groups)) > 1 for groups in lrs]
@@ -174,8 +178,12 @@ def test_lr_is_restored_when_the_step_fails():
 def test_clip_grad_range():
     model = ToyDetector().double()
     wrapper = build_wrapper(
-        model, accumulative_counts=2, clip_grad=dict(max_norm=1e-3),
-        clip_grad_range=(5, 9), optimizer='sgd', begin=10**9)
+        model,
+        accumulative_counts=2,
+        clip_grad=dict(max_norm=1e-3),
+        clip_grad_range=(5, 9),
+        optimizer='sgd',
+        begin=10**9)
     wrapper.initialize_count_status(model, 0, 40)
     norms = []
     wrapper.optimizer.register_step_pre_hook(lambda *_: norms.append(
@@ -216,8 +224,8 @@ def test_samples_are_counted():
     model = ToyDetector().double()
     wrapper = build_wrapper(model, accumulative_counts=2, begin=0)
     finish, seen = wrapper.replicas.finish, []
-    wrapper.replicas.finish = lambda scale: seen.append(
-        finish(scale)) or seen[-1]
+    wrapper.replicas.finish = lambda scale: seen.append(finish(scale)) or seen[
+        -1]
     train(model, wrapper, 2, range(1))
     assert seen[0].num_samples == 8
     assert seen[0].num_replicas == 2
@@ -225,8 +233,7 @@ def test_samples_are_counted():
 
 def test_a_last_update_of_one_micro_batch_is_not_measured():
     model = ToyDetector().double()
-    wrapper = build_wrapper(
-        model, accumulative_counts=2, begin=0, interval=1)
+    wrapper = build_wrapper(model, accumulative_counts=2, begin=0, interval=1)
     wrapper.initialize_count_status(model, 0, 5)
     inputs, targets = samples(0)
     states = []
@@ -306,9 +313,11 @@ def test_a_failing_backward_leaves_nothing_behind():
 def test_one_replica_is_refused_before_training():
     model = ToyDetector()
     wrapper = build_wrapper(model)
-    with pytest.raises(ValueError, match=r'accumulative_counts=1 has a single '
-                       r'one\. .*dist_train.sh CONFIG 2.*accumulative_counts '
-                       r'to 2'):
+    with pytest.raises(
+            ValueError,
+            match=r'accumulative_counts=1 has a single '
+            r'one\. .*dist_train.sh CONFIG 2.*accumulative_counts '
+            r'to 2'):
         wrapper.initialize_count_status(model, 0, 10)
 
 
@@ -345,11 +354,10 @@ def test_resume_gives_the_bits_of_the_uninterrupted_run(
     options = dict(optimizer=optimizer, estimator=estimator)
     whole, whole_wrapper = train_from_scratch(**options)
     model, wrapper = train_from_scratch(range(cut), **options)
-    model, wrapper = resumed(
-        model, copy.deepcopy(wrapper.state_dict()), cut, **options)
+    model, wrapper = resumed(model, copy.deepcopy(wrapper.state_dict()), cut,
+                             **options)
     assert torch.equal(weights(model), weights(whole))
-    assert (wrapper.state_dict()['agvm'] ==
-            whole_wrapper.state_dict()['agvm'])
+    assert (wrapper.state_dict()['agvm'] == whole_wrapper.state_dict()['agvm'])
 
 
 def test_state_is_plain_and_by_name():
@@ -360,9 +368,9 @@ def test_state_is_plain_and_by_name():
     assert all(type(mu) is float for mu in state['lr_scale'].values())
 
 
-@pytest.mark.parametrize('paramwise_cfg', [
-    None, dict(custom_keys={'neck': dict(lr_mult=0.1)})
-])
+@pytest.mark.parametrize(
+    'paramwise_cfg',
+    [None, dict(custom_keys={'neck': dict(lr_mult=0.1)})])
 def test_resume_from_a_run_without_agvm(paramwise_cfg, warnings):
     options = dict(paramwise_cfg=paramwise_cfg)
     plain, wrapper = train_from_scratch(
@@ -377,8 +385,7 @@ def test_resume_from_a_run_without_agvm(paramwise_cfg, warnings):
     assert any('no state of AGVM' in message for message in warnings())
     # The momentum of each parameter has found it: with AGVM still off, the
     # run goes on as without it, to the bit.
-    ours, _ = resumed(
-        plain, copy.deepcopy(saved), 10, begin=10**9, **options)
+    ours, _ = resumed(plain, copy.deepcopy(saved), 10, begin=10**9, **options)
     expected = copy.deepcopy(plain)
     wrapper = build_wrapper(
         expected, accumulative_counts=2, type='OptimWrapper', **options)
@@ -392,7 +399,8 @@ def test_resume_with_other_modules(warnings):
     model, wrapper = train_from_scratch(range(20))
     saved = copy.deepcopy(wrapper.state_dict())
     other = build_wrapper(
-        copy.deepcopy(model), accumulative_counts=2,
+        copy.deepcopy(model),
+        accumulative_counts=2,
         modules=dict(heads=['rpn_head', 'roi_head']))
     other.load_state_dict(copy.deepcopy(saved))
     assert other.modulator.lr_scale == dict(
@@ -401,9 +409,10 @@ def test_resume_with_other_modules(warnings):
                for message in warnings())
     # Each parameter's momentum has gone with its name.
     names = dict(model.named_parameters())
-    moved = dict(zip(
-        (n for g in other.optimizer.param_groups for n in g['param_names']),
-        (p for g in other.optimizer.param_groups for p in g['params'])))
+    moved = dict(
+        zip((n for g in other.optimizer.param_groups
+             for n in g['param_names']),
+            (p for g in other.optimizer.param_groups for p in g['params'])))
     for name, parameter in names.items():
         assert torch.equal(
             wrapper.optimizer.state[parameter]['momentum_buffer'],
@@ -417,7 +426,8 @@ def test_state_of_another_model_is_refused():
     other.backbone = torch.nn.Linear(2, 2)
     other = build_wrapper(other)
     with pytest.raises(
-            ValueError, match=r'no optimizer state of 2 parameters, '
+            ValueError,
+            match=r'no optimizer state of 2 parameters, '
             r"'backbone.weight' among them\. .*load_from"):
         other.load_state_dict(state)
 
@@ -434,9 +444,8 @@ def _cpu_amp(monkeypatch, request):
     if 'bfloat16' not in request.node.name:
         monkeypatch.setattr('mmengine.runner.amp.autocast',
                             lambda dtype: contextlib.nullcontext())
-    monkeypatch.setattr(
-        amp_module, 'GradScaler',
-        lambda **kwargs: torch.amp.GradScaler('cpu', **kwargs))
+    monkeypatch.setattr(amp_module, 'GradScaler',
+                        lambda **kwargs: torch.amp.GradScaler('cpu', **kwargs))
 
 
 def amp_wrapper(model, loss_scale=1024.0, **options):
@@ -471,8 +480,12 @@ def test_amp_equals_single_precision(estimator, clip_grad):
                 model, estimator=estimator, clip_grad=clip_grad)
         else:
             wrapper = build_wrapper(
-                model, accumulative_counts=2, begin=0, interval=1,
-                estimator=estimator, clip_grad=clip_grad)
+                model,
+                accumulative_counts=2,
+                begin=0,
+                interval=1,
+                estimator=estimator,
+                clip_grad=clip_grad)
         train(model, wrapper, 2, range(20), dtype=torch.float32)
         states.append((weights(model), wrapper.state_dict()['agvm']))
     torch.testing.assert_close(states[0][0], states[1][0])
@@ -495,8 +508,9 @@ def test_bfloat16_autocast_is_near_single_precision(estimator):
             model, accumulative_counts=2, **options)
         train(model, wrapper, 2, range(1), dtype=torch.float32)
         variances.append({
-            m: wrapper.message_hub.get_scalar(f'train/agvm/variance/{m}')
-            .current()
+            m:
+            wrapper.message_hub.get_scalar(
+                f'train/agvm/variance/{m}').current()
             for m in wrapper.modulator.modules
         })
     assert variances[0] == pytest.approx(variances[1], rel=0.05)
@@ -523,6 +537,7 @@ def test_amp_overflow_is_neither_stepped_nor_measured():
 
 @pytest.mark.usefixtures('cpu_amp')
 def test_amp_resume_is_bit_identical():
+
     def run(updates, state=None):
         model = ToyDetector()
         wrapper = amp_wrapper(model, loss_scale=dict(growth_interval=5))

@@ -41,8 +41,8 @@ def test_bad_options(agvm, message):
 
 def test_defaults():
     assert checked_options(dict(begin=0)) == {**AGVM_OPTIONS, 'begin': 0}
-    assert checked_options(dict(begin=0, ratio_range=[1, 2]))[
-        'ratio_range'] == [1, 2]
+    assert checked_options(dict(begin=0,
+                                ratio_range=[1, 2]))['ratio_range'] == [1, 2]
 
 
 @pytest.mark.parametrize('value', [(2, 1), (1, 1), (-1, 2), 5, (1, ), 'ab'])

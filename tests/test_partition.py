@@ -10,7 +10,8 @@ from tests.toy import ToyDetector
 DETECTOR = ['backbone', 'neck', 'rpn_head', 'roi_head.bbox_head']
 # A config of the libraries' own, and the modules that AGVM finds in it.
 MODELS_OF_THE_ZOO = {
-    'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py': DETECTOR,
+    'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py':
+    DETECTOR,
     'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py':
     [*DETECTOR, 'roi_head.mask_head'],
     'mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py':
@@ -25,9 +26,9 @@ MODELS_OF_THE_ZOO = {
     ['backbone', 'decode_head', 'auxiliary_head'],
 }
 FPN_OF_UPERNET = [
-    f'decode_head.{name}' for name in ('psp_modules', 'bottleneck',
-                                       'lateral_convs', 'fpn_convs',
-                                       'fpn_bottleneck')
+    f'decode_head.{name}'
+    for name in ('psp_modules', 'bottleneck', 'lateral_convs', 'fpn_convs',
+                 'fpn_bottleneck')
 ]
 
 
@@ -73,9 +74,14 @@ def test_longest_prefix_wins_and_ends_at_a_dot():
     model = ToyDetector()
     partition = partition_parameters(
         model,
-        dict(heads=['rpn_head', 'roi_head'], mask='roi_head.mask_head',
-             first='backbone.0'))
-    assert {m: len(names) for m, names in partition.items()} == dict(
+        dict(
+            heads=['rpn_head', 'roi_head'],
+            mask='roi_head.mask_head',
+            first='backbone.0'))
+    assert {
+        m: len(names)
+        for m, names in partition.items()
+    } == dict(
         first=2, backbone=2, neck=2, heads=4, mask=2)
     model.rpn_head_2 = nn.Linear(2, 2)
     assert 'rpn_head_2' in partition_parameters(model, dict(r='rpn_head'))
@@ -102,12 +108,14 @@ def test_shared_parameters_are_counted_once():
     (dict(a='back'), "prefix 'back' fits no trainable"),
     (dict(a='neck', b='neck'), "prefix 'neck' is named twice, by 'a' and by "
      "'b'"),
-    (dict(a='roi_head', b=['roi_head.bbox_head', 'roi_head.mask_head']),
-     "'a'.* is left without parameters"),
+    (dict(a='roi_head', b=['roi_head.bbox_head', 'roi_head.mask_head'
+                           ]), "'a'.* is left without parameters"),
     (['backbone'], r'must be a dict .* but got \['),
     (dict(a=3), 'must be a dict .* but got'),
     (dict(a=[]), 'must be a dict .* but got'),
-    ({1: 'neck'}, 'must be a dict .* but got'),
+    ({
+        1: 'neck'
+    }, 'must be a dict .* but got'),
 ])
 def test_bad_modules(modules, message):
     with pytest.raises(ValueError, match=message):

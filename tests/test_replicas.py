@@ -35,7 +35,9 @@ def history_of_reference(optimizer, num_replicas, estimator, begin=3):
     options = dict(OPTIMIZERS[optimizer])
     reference = ReferenceAGVM(
         model, (getattr(torch.optim, options.pop('type')), options),
-        partition_parameters(model), begin=begin, interval=4,
+        partition_parameters(model),
+        begin=begin,
+        interval=4,
         estimator=estimator)
     share = SAMPLES // num_replicas
     history = []
@@ -56,8 +58,13 @@ def snapshot(model, lr_scale):
     return dict(weights=weights, lr_scale=dict(lr_scale))
 
 
-def history_of_wrapper(rank, num_ranks, optimizer, micro_batches, estimator,
-                       ddp_options, begin=3):
+def history_of_wrapper(rank,
+                       num_ranks,
+                       optimizer,
+                       micro_batches,
+                       estimator,
+                       ddp_options,
+                       begin=3):
     model = ToyDetector().double()
     wrapper = build_wrapper(
         model, optimizer, micro_batches, estimator=estimator, begin=begin)
@@ -67,9 +74,14 @@ def history_of_wrapper(rank, num_ranks, optimizer, micro_batches, estimator,
     wrapper.initialize_count_status(wrapped, 0, UPDATES * micro_batches)
     history = []
     train(
-        wrapped, wrapper, micro_batches, rank=rank, num_ranks=num_ranks,
+        wrapped,
+        wrapper,
+        micro_batches,
+        rank=rank,
+        num_ranks=num_ranks,
         on_update=lambda _: history.append(
-            snapshot(model, wrapper.state_dict()['agvm']['lr_scale'])))
+            snapshot(model,
+                     wrapper.state_dict()['agvm']['lr_scale'])))
     return history
 
 
@@ -128,10 +140,10 @@ def _histories():
     return {n: run_ranks(train_all_cases, n, n) for n in (2, 4)}
 
 
-@pytest.mark.parametrize(
-    ('num_ranks', 'case'),
-    [(n, case) for n in (2, 4) for case in ddp_cases(n)],
-    ids=lambda value: case_id(value) if isinstance(value, tuple) else None)
+@pytest.mark.parametrize(('num_ranks', 'case'),
+                         [(n, case) for n in (2, 4) for case in ddp_cases(n)],
+                         ids=lambda value: case_id(value)
+                         if isinstance(value, tuple) else None)
 def test_ddp(histories, num_ranks, case):
     optimizer, micro_batches, estimator, _, begin = case
     ranks = [histories[num_ranks][rank][case] for rank in range(num_ranks)]
@@ -230,8 +242,10 @@ def test_users_comm_hook_stays_in_force():
 def refuse(rank):
     model = ToyDetector()
     wrapper = build_wrapper(model)
-    with pytest.raises(ValueError, match='DistributedDataParallel, but the '
-                       'model is a ToyDetector'):
+    with pytest.raises(
+            ValueError,
+            match='DistributedDataParallel, but the '
+            'model is a ToyDetector'):
         wrapper.initialize_count_status(model, 0, 10)
 
 
@@ -257,8 +271,8 @@ def messages(rank, num_ranks, estimator):
         train(ddp, wrapper, 1, range(1), rank, num_ranks, dtype=torch.float32)
         measured = list(sent)
         sent.clear()
-        train(ddp, wrapper, 1, range(1, 2), rank, num_ranks,
-              dtype=torch.float32)
+        train(
+            ddp, wrapper, 1, range(1, 2), rank, num_ranks, dtype=torch.float32)
     finally:
         torch.distributed.all_reduce = all_reduce
     return measured, sent, sum(p.numel() for p in model.parameters())

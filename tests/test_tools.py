@@ -23,8 +23,12 @@ def run(*command, cwd=ROOT, status=0, **env):
     # The tools call the 'python' of the environment that runs the tests.
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
     result = subprocess.run(
-        list(map(str, command)), cwd=cwd, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=300,
+        list(map(str, command)),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
         env=dict(os.environ, PATH=path, **env))
     assert (result.returncode == 0) == (status == 0), result.stdout[-4000:]
     return result.stdout
@@ -57,10 +61,16 @@ def options(digits, *more):
 
 def train_two_processes(config, work_dir, epochs, digits, *arguments):
     return run(
-        'bash', 'tools/dist_train.sh', config, 2, '--work-dir', work_dir,
+        'bash',
+        'tools/dist_train.sh',
+        config,
+        2,
+        '--work-dir',
+        work_dir,
         *arguments,
         *options(digits, f'train_cfg.max_epochs={epochs}',
-                 'train_cfg.val_interval=10'), PORT=free_port())
+                 'train_cfg.val_interval=10'),
+        PORT=free_port())
 
 
 @pytest.fixture(scope='module', name='trained')
@@ -89,9 +99,8 @@ def test_training_logs_every_module(trained):
             assert f'agvm/{quantity}/{module}: ' in output
         # Off the measured updates the last values stand.
         key = f'agvm/lr_scale/{module}'
-        assert [row[key] for row in rows[1::2]] == [
-            row[key] for row in rows[2::2]
-        ] + [rows[-1][key]]
+        assert [row[key] for row in rows[1::2]
+                ] == [row[key] for row in rows[2::2]] + [rows[-1][key]]
     assert rows[-1]['agvm/num_replicas'] == 2
     assert rows[-1]['agvm/lr_scale/neck'] != 1
 
@@ -100,8 +109,7 @@ def test_resume_gives_the_bits_of_the_uninterrupted_run(
         trained, digits, tmp_path):
     # RetinaNet draws no random numbers, and MMEngine saves no generator.
     train_two_processes(RETINANET, tmp_path, 1, digits)
-    output = train_two_processes(
-        RETINANET, tmp_path, 2, digits, '--resume')
+    output = train_two_processes(RETINANET, tmp_path, 2, digits, '--resume')
     assert 'resumed epoch: 1, iter: 4' in output
     whole, cut = (
         torch.load(folder / 'epoch_2.pth', weights_only=True)
@@ -121,8 +129,16 @@ def test_test_tools(trained, digits, tmp_path):
                  '--work-dir', tmp_path, '--out', out, *options(digits))
     assert 'Epoch(test) [1/1]' in output
     assert out.stat().st_size > 0
-    output = run('bash', 'tools/dist_test.sh', RETINANET, checkpoint, 2,
-                 '--work-dir', tmp_path, *options(digits), PORT=free_port())
+    output = run(
+        'bash',
+        'tools/dist_test.sh',
+        RETINANET,
+        checkpoint,
+        2,
+        '--work-dir',
+        tmp_path,
+        *options(digits),
+        PORT=free_port())
     assert 'Epoch(test) [1/1]' in output
 
 
@@ -145,9 +161,14 @@ def own_train_tool(package):
 
 
 def test_mmdets_own_train_tool(digits, tmp_path):
-    run('python', own_train_tool(mmdet), FASTER, '--work-dir', tmp_path,
+    run('python',
+        own_train_tool(mmdet),
+        FASTER,
+        '--work-dir',
+        tmp_path,
         *options(digits, 'optim_wrapper.accumulative_counts=2',
-                 'train_cfg.max_epochs=1'), cwd=tmp_path)
+                 'train_cfg.max_epochs=1'),
+        cwd=tmp_path)
     rows = scalars(tmp_path)
     assert len(rows) == 8
     assert rows[-1]['agvm/num_replicas'] == 2
@@ -160,8 +181,14 @@ def test_mmsegs_own_train_tool(digits, tmp_path):
                            'train_cfg.max_iters=8', 'train_cfg.val_interval=8')
         if 'ann_file' not in o
     ]
-    output = run('python', own_train_tool(mmseg), SEMANTIC, '--work-dir',
-                 tmp_path, *settings, cwd=tmp_path)
+    output = run(
+        'python',
+        own_train_tool(mmseg),
+        SEMANTIC,
+        '--work-dir',
+        tmp_path,
+        *settings,
+        cwd=tmp_path)
     rows = scalars(tmp_path)
     assert len(rows) == 8
     assert rows[-1]['agvm/num_replicas'] == 2
@@ -170,21 +197,23 @@ def test_mmsegs_own_train_tool(digits, tmp_path):
 
 
 def test_show_partition():
-    output = run(
-        'python', 'tools/show_partition.py',
-        'configs/digits/mask-rcnn_r18_fpn_agvm_digits.py')
+    output = run('python', 'tools/show_partition.py',
+                 'configs/digits/mask-rcnn_r18_fpn_agvm_digits.py')
     rows = dict(
         re.findall(r'│ (\S+).*? │\s+(\d+) │\s+[\d,]+ │\s+[\d.]+% │', output))
     assert rows['roi_head.mask_head'] == '8'
     assert set(rows) >= {'backbone', 'neck', 'rpn_head', 'frozen,', 'all'}
-    frozen = run(
-        'python', 'tools/show_partition.py',
-        'configs/digits/faster-rcnn_r18_fpn_agvm_digits.py', '--cfg-options',
-        'model.backbone.frozen_stages=1')
+    frozen = run('python', 'tools/show_partition.py',
+                 'configs/digits/faster-rcnn_r18_fpn_agvm_digits.py',
+                 '--cfg-options', 'model.backbone.frozen_stages=1')
     assert re.search(r'frozen, not stepped │\s+15 │', frozen)
     output = run(
-        'python', 'tools/show_partition.py', RETINANET, '--cfg-options',
-        'optim_wrapper.agvm.anchor=bakbone', status=1)
+        'python',
+        'tools/show_partition.py',
+        RETINANET,
+        '--cfg-options',
+        'optim_wrapper.agvm.anchor=bakbone',
+        status=1)
     assert "agvm.anchor='bakbone'" in output
     assert 'Traceback' not in output
 
@@ -204,12 +233,18 @@ def test_make_digits(tmp_path):
     reason='tools/setup.sh has not run here, and the demo would run it')
 def test_a_short_demo(tmp_path):
     output = run(
-        'bash', ROOT / 'tools/demo.sh', '--cfg-options',
-        'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
+        'bash',
+        ROOT / 'tools/demo.sh',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=1',
         'train_dataloader.dataset.indices=64',
-        'val_dataloader.dataset.indices=16', 'optim_wrapper.agvm.begin=0',
-        'optim_wrapper.agvm.interval=1', 'default_hooks.logger.interval=1',
-        cwd=tmp_path, WORK_DIR=str(tmp_path))
+        'val_dataloader.dataset.indices=16',
+        'optim_wrapper.agvm.begin=0',
+        'optim_wrapper.agvm.interval=1',
+        'default_hooks.logger.interval=1',
+        cwd=tmp_path,
+        WORK_DIR=str(tmp_path))
     assert re.search(r'\[demo\] coco/bbox_mAP: [0-9.]+', output)
     assert (tmp_path / 'agvm.png').stat().st_size > 10000
     assert scalars(tmp_path)[-1]['agvm/num_replicas'] == 2
@@ -222,10 +257,16 @@ def test_a_short_demo(tmp_path):
      "set constructor='AGVMOptimWrapperConstructor'"),
     ('optim_wrapper.agvm.ratio_range=(2,1)', 'agvm.ratio_range=(2, 1)'),
 ])
-def test_bad_settings_stop_before_the_first_iteration(
-        setting, message, digits, tmp_path):
-    output = run('python', 'tools/train.py', RETINANET, '--work-dir', tmp_path,
-                 *options(digits, setting), status=1)
+def test_bad_settings_stop_before_the_first_iteration(setting, message, digits,
+                                                      tmp_path):
+    output = run(
+        'python',
+        'tools/train.py',
+        RETINANET,
+        '--work-dir',
+        tmp_path,
+        *options(digits, setting),
+        status=1)
     errors = [
         line for line in output.splitlines() if line.startswith('ValueError')
     ]
@@ -235,12 +276,19 @@ def test_bad_settings_stop_before_the_first_iteration(
 
 
 def test_missing_data_says_how_to_make_it(tmp_path):
-    output = run('python', ROOT / 'tools/train.py', RETINANET, '--work-dir',
-                 tmp_path, cwd=tmp_path, status=1)
+    output = run(
+        'python',
+        ROOT / 'tools/train.py',
+        RETINANET,
+        '--work-dir',
+        tmp_path,
+        cwd=tmp_path,
+        status=1)
     assert 'python tools/make_digits.py data/digits/' in output
 
 
-@pytest.mark.parametrize('tool', ['dist_train.sh', 'dist_test.sh',
-                                  'slurm_train.sh', 'slurm_test.sh'])
+@pytest.mark.parametrize(
+    'tool',
+    ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])
 def test_launchers_tell_their_usage(tool):
     assert 'usage: ' in run('bash', f'tools/{tool}', status=2)

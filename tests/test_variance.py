@@ -51,8 +51,8 @@ def test_exact_at_two_replicas_of_equal_norm_is_the_cosine():
 
 @pytest.mark.parametrize('num_replicas', [2, 3, 8])
 def test_covariance_is_unbiased(num_replicas):
-    covariance = replica_covariance(
-        *sums(gaussian(4000, num_replicas)), num_replicas)
+    covariance = replica_covariance(*sums(gaussian(4000, num_replicas)),
+                                    num_replicas)
     standard_error = covariance.std() / math.sqrt(4000)
     assert abs(covariance.mean() - 1) < 4 * standard_error
 
@@ -117,8 +117,8 @@ def test_noise_scale_finds_the_true_one():
 
 def test_noise_scale_says_nothing_without_a_signal():
     noise_scale = NoiseScale(['a', 'b'], momentum=0.9)
-    opposite = sums(torch.tensor([[[1.0], [-1.0]], [[1.0], [0.9]]],
-                                dtype=torch.float64))
+    opposite = sums(
+        torch.tensor([[[1.0], [-1.0]], [[1.0], [0.9]]], dtype=torch.float64))
     noise_scale.update(*opposite, 2, 1)
     assert list(noise_scale.values()) == ['b']
     before = noise_scale.state_dict()

@@ -43,7 +43,8 @@ class ToyDetector(BaseModel):
             rpn,
             self.roi_head.bbox_head(features),
             self.roi_head.mask_head(features.tanh())
-        ], dim=1)
+        ],
+                        dim=1)
         if mode == 'loss':
             return dict(loss=(out - data_samples).square().sum(1).mean())
         return out
@@ -57,9 +58,14 @@ def samples(update, dtype=torch.float64):
     return inputs, inputs.sum(1, keepdim=True).sin() + noise
 
 
-def build_wrapper(model, optimizer='momentum', accumulative_counts=1,
-                  type='AGVMOptimWrapper', paramwise_cfg=None, clip_grad=None,
-                  clip_grad_range=None, **agvm):
+def build_wrapper(model,
+                  optimizer='momentum',
+                  accumulative_counts=1,
+                  type='AGVMOptimWrapper',
+                  paramwise_cfg=None,
+                  clip_grad=None,
+                  clip_grad_range=None,
+                  **agvm):
     cfg = dict(
         type=type,
         optimizer=dict(OPTIMIZERS[optimizer]),
@@ -84,8 +90,14 @@ def train_step(model, wrapper, inputs, targets):
     wrapper.update_params(losses['loss'])
 
 
-def train(model, wrapper, micro_batches, updates=range(UPDATES), rank=0,
-          num_ranks=1, on_update=None, dtype=torch.float64):
+def train(model,
+          wrapper,
+          micro_batches,
+          updates=range(UPDATES),
+          rank=0,
+          num_ranks=1,
+          on_update=None,
+          dtype=torch.float64):
     """Train on this rank's share of every update's samples."""
     share = SAMPLES // num_ranks // micro_batches
     for update in updates:

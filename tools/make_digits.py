@@ -15,14 +15,30 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('root', help='folder to write, data/digits usually')
-    parser.add_argument('--images', type=int, default=1024, metavar='N',
-                        help='training images')
-    parser.add_argument('--val-images', type=int, default=256, metavar='N',
-                        help='validation images')
-    parser.add_argument('--size', type=int, default=96, metavar='S',
-                        help='height and width in pixels')
-    parser.add_argument('--seed', type=int, default=0, metavar='K',
-                        help='of the random choices')
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=1024,
+        metavar='N',
+        help='training images')
+    parser.add_argument(
+        '--val-images',
+        type=int,
+        default=256,
+        metavar='N',
+        help='validation images')
+    parser.add_argument(
+        '--size',
+        type=int,
+        default=96,
+        metavar='S',
+        help='height and width in pixels')
+    parser.add_argument(
+        '--seed',
+        type=int,
+        default=0,
+        metavar='K',
+        help='of the random choices')
     args = parser.parse_args()
     try:
         root = write_digits(

@@ -53,9 +53,8 @@ def read_log(work_dir: Path) -> list[dict]:
         rows = earlier + rows
     rows = [row for row in rows if any(k.startswith('agvm/') for k in row)]
     if not rows:
-        raise ValueError(
-            f'{logs[0]} holds no agvm/ scalars: the run used no '
-            'AGVMOptimWrapper, or ended before agvm.begin')
+        raise ValueError(f'{logs[0]} holds no agvm/ scalars: the run used no '
+                         'AGVMOptimWrapper, or ended before agvm.begin')
     return rows
 
 
@@ -78,9 +77,8 @@ def plot(rows: list[dict], title: str, out: Path) -> None:
     """
     prefix = 'agvm/variance/'
     modules = list(
-        dict.fromkeys(
-            key[len(prefix):] for row in rows for key in row
-            if key.startswith(prefix)))
+        dict.fromkeys(key[len(prefix):] for row in rows for key in row
+                      if key.startswith(prefix)))
     figure, axes = plt.subplots(
         len(PANELS), sharex=True, figsize=(9, 9), layout='constrained')
     for (quantity, label, logarithmic), axis in zip(PANELS, axes):
@@ -93,7 +91,10 @@ def plot(rows: list[dict], title: str, out: Path) -> None:
             colour = f'C{index}'
             axis.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
             axis.plot(
-                steps, smoothed(values), color=colour, linewidth=2,
+                steps,
+                smoothed(values),
+                color=colour,
+                linewidth=2,
                 label=module)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
@@ -103,8 +104,7 @@ def plot(rows: list[dict], title: str, out: Path) -> None:
     axes[-1].set_xlabel('iteration')
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc='outside lower center',
-        ncols=min(4, len(labels)))
+        handles, labels, loc='outside lower center', ncols=min(4, len(labels)))
     figure.savefig(out, dpi=120)
     plt.close(figure)
 

@@ -36,7 +36,10 @@ def parse_args() -> argparse.Namespace:
         help='how the processes were started (default: none)')
     # torch.distributed.launch passes it; torchrun sets LOCAL_RANK instead.
     parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0,
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
         help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
@@ -62,8 +65,7 @@ def main() -> None:
     cfg.load_from = args.checkpoint
 
     runner = (
-        RUNNERS.build(cfg)
-        if 'runner_type' in cfg else Runner.from_cfg(cfg))
+        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
     if args.out:
         runner.test_evaluator.metrics.append(
             DumpResults(out_file_path=args.out))

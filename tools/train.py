@@ -39,7 +39,10 @@ def parse_args() -> argparse.Namespace:
         help='how the processes were started (default: none)')
     # torch.distributed.launch passes it; torchrun sets LOCAL_RANK instead.
     parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0,
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
         help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -86,8 +89,7 @@ def main() -> None:
     check_data(cfg, args.config)
 
     runner = (
-        RUNNERS.build(cfg)
-        if 'runner_type' in cfg else Runner.from_cfg(cfg))
+        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
     runner.train()
 
 

@@ -47,15 +47,13 @@ class _Sample(NamedTuple):
     instances: list
 
 
-def write_digits(
-    root: str | Path,
-    *,
-    num_train: int = 1024,
-    num_val: int = 256,
-    size: int = 96,
-    seed: int = 0,
-    progress: Callable[[Iterable], Iterable] = iter
-) -> Path:
+def write_digits(root: str | Path,
+                 *,
+                 num_train: int = 1024,
+                 num_val: int = 256,
+                 size: int = 96,
+                 seed: int = 0,
+                 progress: Callable[[Iterable], Iterable] = iter) -> Path:
     """Write the data set, unless it is there already.
 
     The bytes depend on the arguments (and on opencv's PNG encoder) alone.
@@ -77,8 +75,8 @@ def write_digits(
         ValueError: If an argument is out of its range, or if ``root`` holds
             something else; nothing is changed then.
     """
-    for name, value, low in (('num_train', num_train, 1),
-                             ('num_val', num_val, 1), ('size', size, 32),
+    for name, value, low in (('num_train', num_train,
+                              1), ('num_val', num_val, 1), ('size', size, 32),
                              ('seed', seed, 0)):
         if not isinstance(value, int) or value < low:
             raise ValueError(
@@ -163,8 +161,7 @@ def _compose(rng: np.random.Generator, size: int, photos: list, data,
         taken[place] = True
         mask = np.zeros((size, size), dtype=bool)
         mask[place] = alpha > 0.4
-        instances.append(
-            _Instance(int(digit), int(data.target[digit]), mask))
+        instances.append(_Instance(int(digit), int(data.target[digit]), mask))
     return _Sample(image.round().astype(np.uint8), stuff, instances)
 
 
@@ -207,9 +204,7 @@ class _Writer:
         image_id = index + 1
         self.images.append(
             dict(
-                id=image_id,
-                file_name=name,
-                height=self.size,
+                id=image_id, file_name=name, height=self.size,
                 width=self.size))
         semantic = sample.stuff + 1 + len(THINGS)
         segment_map = np.zeros((self.size, self.size), dtype=np.uint8)
@@ -268,8 +263,7 @@ class _Writer:
         ys, xs = np.nonzero(mask)
         x, y = int(xs.min()), int(ys.min())
         box = [x, y, int(xs.max()) + 1 - x, int(ys.max()) + 1 - y]
-        return dict(
-            category_id=label + 1, bbox=box, area=len(ys), iscrowd=0)
+        return dict(category_id=label + 1, bbox=box, area=len(ys), iscrowd=0)
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:

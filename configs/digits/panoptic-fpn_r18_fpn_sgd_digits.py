@@ -20,8 +20,7 @@ model = dict(
         loss_seg=dict(
             type='CrossEntropyLoss', ignore_index=255, loss_weight=0.5)),
     panoptic_fusion_head=dict(
-        type='HeuristicFusionHead',
-        num_things_classes=10,
+        type='HeuristicFusionHead', num_things_classes=10,
         num_stuff_classes=2),
     test_cfg=dict(
         rcnn=dict(

@@ -14,8 +14,11 @@ SPLITS = ('train', 'val')
 @pytest.fixture(scope='module', name='root')
 def _root(tmp_path_factory):
     return write_digits(
-        tmp_path_factory.mktemp('data') / 'digits', num_train=60, num_val=30,
-        size=64, seed=3)
+        tmp_path_factory.mktemp('data') / 'digits',
+        num_train=60,
+        num_val=30,
+        size=64,
+        seed=3)
 
 
 def labels(root, kind, split):
@@ -48,8 +51,10 @@ def test_counts_and_sizes(root):
 
 
 def test_no_digit_is_shared_by_train_and_val(root):
-    train, val = ({a['digit'] for a in labels(root, 'instances', s)[
-        'annotations']} for s in SPLITS)
+    train, val = ({
+        a['digit']
+        for a in labels(root, 'instances', s)['annotations']
+    } for s in SPLITS)
     assert len(train) > 50
     assert len(val) > 25
     assert not train & val
@@ -79,8 +84,8 @@ def test_three_labellings_agree(root, split):
     panoptic = labels(root, 'panoptic', split)
     names = {c['id']: c['name'] for c in panoptic['categories']}
     assert tuple(names[i + 1] for i in range(12)) == CLASSES
-    assert [c['isthing'] for c in panoptic['categories']] == (
-        [1] * len(THINGS) + [0] * len(STUFF))
+    assert [c['isthing'] for c in panoptic['categories']
+            ] == ([1] * len(THINGS) + [0] * len(STUFF))
     instances = {}
     for a in labels(root, 'instances', split)['annotations']:
         instances.setdefault(a['image_id'], []).append(a)
@@ -97,10 +102,9 @@ def test_three_labellings_agree(root, split):
             assert mask.sum() == segment['area']
             assert (semantic[mask] == segment['category_id']).all()
         things = [s for s in found.values() if s['category_id'] <= 10]
-        assert [(s['category_id'], s['bbox']) for s in things] == [
-            (a['category_id'], a['bbox'])
-            for a in instances.get(record['image_id'], [])
-        ]
+        assert [(s['category_id'], s['bbox']) for s in things
+                ] == [(a['category_id'], a['bbox'])
+                      for a in instances.get(record['image_id'], [])]
 
 
 def test_same_seed_same_bytes(root, tmp_path):
@@ -148,15 +152,22 @@ def test_an_interrupted_run_leaves_no_half_data_set(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_digits(tmp_path / 'd', num_train=2, num_val=1, size=32,
-                     progress=interrupt)
+        write_digits(
+            tmp_path / 'd',
+            num_train=2,
+            num_val=1,
+            size=32,
+            progress=interrupt)
     assert not (tmp_path / 'd').exists()
     write_digits(tmp_path / 'd', num_train=2, num_val=1, size=32)
     assert [p.name for p in tmp_path.iterdir()] == ['d']
 
 
 @pytest.mark.parametrize('bad', [
-    dict(num_train=0), dict(num_val=-1), dict(size=16), dict(seed=-1),
+    dict(num_train=0),
+    dict(num_val=-1),
+    dict(size=16),
+    dict(seed=-1),
     dict(size=96.0)
 ])
 def test_bad_arguments(tmp_path, bad):

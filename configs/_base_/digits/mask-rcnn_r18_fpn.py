@@ -9,17 +9,13 @@ model = dict(
         init_cfg=None),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=64),
     rpn_head=dict(
-        in_channels=64,
-        feat_channels=64,
-        anchor_generator=dict(scales=[4])),
+        in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4])),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64),
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=10),
         mask_roi_extractor=dict(out_channels=64),
         mask_head=dict(
-            num_convs=2,
-            in_channels=64,
-            conv_out_channels=64,
+            num_convs=2, in_channels=64, conv_out_channels=64,
             num_classes=10)),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=200, max_per_img=100),

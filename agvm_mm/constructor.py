@@ -8,6 +8,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import Tensor, nn
 
+from .options import checked_options
 from .partition import partition_parameters
 
 
@@ -37,8 +38,9 @@ class AGVMOptimWrapperConstructor:
             Defaults to None.
 
     Raises:
-        ValueError: If ``agvm`` is missing, or ``base_constructor`` is not
-            registered; on call, whatever the partition and the wrapper refuse.
+        ValueError: If an option of ``agvm`` is missing or wrong, or
+            ``base_constructor`` is not registered; on call, whatever the
+            partition and the wrapper refuse.
     """
 
     def __init__(self,
@@ -46,14 +48,9 @@ class AGVMOptimWrapperConstructor:
                  paramwise_cfg: dict | None = None) -> None:
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
         self.paramwise_cfg = paramwise_cfg
-        agvm = self.optim_wrapper_cfg.get('agvm')
-        if not isinstance(agvm, dict):
-            raise ValueError(
-                'optim_wrapper.agvm must be a dict of AGVM options, as '
-                f'agvm=dict(begin=560), but got {agvm!r}')
-        self.modules = agvm.get('modules')
-        self.base_constructor = agvm.get('base_constructor',
-                                         'DefaultOptimWrapperConstructor')
+        options = checked_options(self.optim_wrapper_cfg.get('agvm'))
+        self.modules = options['modules']
+        self.base_constructor = options['base_constructor']
         if not _is_registered(self.base_constructor):
             raise ValueError(
                 f'agvm.base_constructor={self.base_constructor!r} is not a '

@@ -9,7 +9,7 @@ On a measured update, and on no other, each backward carries a tensor hook per
 parameter.  The hook sees the gradient of this rank and this micro-batch alone,
 before it is added to ``.grad`` and before DDP averages it.  DDP itself is left
 as it is: its own C++ reducer, or the user's communication hook, runs
-untouched, and the other updates run no code of ours.
+untouched, and the other updates run nothing of this file.
 """
 from __future__ import annotations
 

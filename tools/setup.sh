@@ -72,7 +72,7 @@ PY
 )
 wheels=$cache/mmcv$(version_of mmcv)-$key
 if ! compgen -G "$wheels/mmcv-*.whl" >/dev/null; then
-    say "2/4 building mmcv $(version_of mmcv) with its operators: once, 7 to 20 minutes on 2 cores"
+    say "2/4 building mmcv $(version_of mmcv) with its operators: once, about 10 minutes on 2 cores"
     mkdir -p "$cache"
     building=$(mktemp -d "$cache/building.XXXXXX")
     trap 'rm -rf "$building"' EXIT

@@ -19,32 +19,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Callable, Iterable, NamedTuple
+from typing import Callable, Iterable
 
-import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 from sklearn.datasets import load_digits, load_sample_images
 
-THINGS = tuple(str(digit) for digit in range(10))
-STUFF = ('china', 'flower')
-CLASSES = THINGS + STUFF
+from .compose import compose
+from .labels import SplitWriter
 
 FORMAT = 1
-MAX_DIGITS = 5
 VAL_SHARE = 0.2
-
-
-class _Instance(NamedTuple):
-    digit: int  # its index in scikit-learn's data
-    label: int
-    mask: np.ndarray  # bool, of the image's size
-
-
-class _Sample(NamedTuple):
-    image: np.ndarray  # uint8, height x width x 3, BGR
-    stuff: np.ndarray  # uint8, height x width: index into STUFF
-    instances: list
 
 
 def write_digits(root: str | Path,
@@ -122,150 +106,13 @@ def _write(root: Path, num_train: int, num_val: int, size: int, seed: int,
     (root / 'annotations').mkdir(parents=True)
     writers = {}
     for split in splits:
-        writers[split] = _Writer(root, split, size)
+        writers[split] = SplitWriter(root, split, size)
     jobs = [(split, index) for split, (count, _) in splits.items()
             for index in range(count)]
     for split, index in progress(jobs):
         # One generator an image: image 7 is the same in every larger set.
         rng = np.random.default_rng((seed, split == 'val', index))
-        sample = _compose(rng, size, photos, data, splits[split][1])
+        sample = compose(rng, size, photos, data, splits[split][1])
         writers[split].add(index, sample)
     for writer in writers.values():
         writer.close()
-
-
-def _compose(rng: np.random.Generator, size: int, photos: list, data,
-             digits: np.ndarray) -> _Sample:
-    """One image: two photographs that meet at a line, and some digits."""
-    crops = [_crop(rng, photo, size) for photo in photos]
-    ys, xs = np.mgrid[:size, :size] / size - 0.5
-    angle = rng.uniform(0, 2 * np.pi)
-    offset = rng.uniform(-0.4, 0.4)
-    stuff = (np.cos(angle) * xs + np.sin(angle) * ys > offset).astype(np.uint8)
-    image = np.where(stuff[..., None] == 0, crops[0],
-                     crops[1]).astype(np.float32)
-
-    instances = []
-    taken = np.zeros((size, size), dtype=bool)
-    for digit in rng.choice(digits, rng.integers(1, MAX_DIGITS + 1), False):
-        side = int(rng.integers(size // 6, size * 2 // 5 + 1))
-        y, x = rng.integers(0, size - side + 1, 2)
-        place = np.s_[y:y + side, x:x + side]
-        alpha = cv2.resize(
-            data.images[digit].astype(np.float32) / 16, (side, side),
-            interpolation=cv2.INTER_CUBIC).clip(0, 1)
-        colour = _contrasting(rng, image[place])
-        if taken[place].any():
-            continue  # no overlap: every mask is whole
-        image[place] += alpha[..., None] * (colour - image[place])
-        taken[place] = True
-        mask = np.zeros((size, size), dtype=bool)
-        mask[place] = alpha > 0.4
-        instances.append(_Instance(int(digit), int(data.target[digit]), mask))
-    return _Sample(image.round().astype(np.uint8), stuff, instances)
-
-
-def _crop(rng: np.random.Generator, photo: np.ndarray,
-          size: int) -> np.ndarray:
-    height, width = photo.shape[:2]
-    side = int(rng.integers(min(size, height), height + 1))
-    y = rng.integers(0, height - side + 1)
-    x = rng.integers(0, width - side + 1)
-    return cv2.resize(
-        np.ascontiguousarray(photo[y:y + side, x:x + side]), (size, size),
-        interpolation=cv2.INTER_AREA)
-
-
-def _contrasting(rng: np.random.Generator, patch: np.ndarray) -> np.ndarray:
-    """A random colour that is bright on a dark patch, and dark on a bright."""
-    low, high = (160, 256) if patch.mean() < 128 else (0, 96)
-    return rng.integers(low, high, 3).astype(np.float32)
-
-
-class _Writer:
-    """Writes one split's images and labels."""
-
-    def __init__(self, root: Path, split: str, size: int) -> None:
-        self.root = root
-        self.split = split
-        self.size = size
-        self.images: list = []
-        self.instances: list = []
-        self.panoptic: list = []
-        self.image_dir = root / split
-        self.panoptic_dir = root / f'panoptic_{split}'
-        self.semantic_dir = root / 'semantic' / split
-        for folder in (self.image_dir, self.panoptic_dir, self.semantic_dir):
-            folder.mkdir(parents=True)
-
-    def add(self, index: int, sample: _Sample) -> None:
-        """Write one image and take up its labels."""
-        name = f'{index:06d}.png'
-        image_id = index + 1
-        self.images.append(
-            dict(
-                id=image_id, file_name=name, height=self.size,
-                width=self.size))
-        semantic = sample.stuff + 1 + len(THINGS)
-        segment_map = np.zeros((self.size, self.size), dtype=np.uint8)
-        segments = []
-        for instance in sample.instances:
-            annotation = self._annotation(instance.label, instance.mask)
-            rle = coco_mask.encode(np.asfortranarray(instance.mask, np.uint8))
-            self.instances.append(
-                dict(
-                    annotation,
-                    id=len(self.instances) + 1,
-                    image_id=image_id,
-                    digit=instance.digit,
-                    segmentation=dict(
-                        size=rle['size'], counts=rle['counts'].decode())))
-            semantic[instance.mask] = instance.label + 1
-            segments.append(dict(annotation, id=len(segments) + 1))
-            segment_map[instance.mask] = len(segments)
-        for label in range(len(STUFF)):
-            mask = (sample.stuff == label) & (segment_map == 0)
-            if mask.any():
-                annotation = self._annotation(len(THINGS) + label, mask)
-                segments.append(dict(annotation, id=len(segments) + 1))
-                segment_map[mask] = len(segments)
-        self.panoptic.append(
-            dict(image_id=image_id, file_name=name, segments_info=segments))
-        # COCO's segment id is R + 256 G + 256^2 B; here the red alone is used.
-        rgb = np.stack([segment_map] + 2 * [np.zeros_like(segment_map)], -1)
-        _write_png(self.image_dir / name, sample.image)
-        _write_png(self.panoptic_dir / name, rgb[..., ::-1])
-        _write_png(self.semantic_dir / name, semantic)
-
-    def close(self) -> None:
-        """Write the annotation files."""
-        categories = [
-            dict(
-                id=label + 1,
-                name=name,
-                isthing=int(name in THINGS),
-                supercategory='digit' if name in THINGS else 'photograph')
-            for label, name in enumerate(CLASSES)
-        ]
-        folder = self.root / 'annotations'
-        for kind, labels, known in (('instances', self.instances,
-                                     categories[:len(THINGS)]),
-                                    ('panoptic', self.panoptic, categories)):
-            (folder / f'{kind}_{self.split}.json').write_text(
-                json.dumps(
-                    dict(
-                        images=self.images,
-                        annotations=labels,
-                        categories=known)))
-
-    @staticmethod
-    def _annotation(label: int, mask: np.ndarray) -> dict:
-        ys, xs = np.nonzero(mask)
-        x, y = int(xs.min()), int(ys.min())
-        box = [x, y, int(xs.max()) + 1 - x, int(ys.max()) + 1 - y]
-        return dict(category_id=label + 1, bbox=box, area=len(ys), iscrowd=0)
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), image):
-        raise OSError(f'could not write {path}')

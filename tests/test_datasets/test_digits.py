@@ -6,7 +6,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from agvm_mm.datasets import write_digits
-from agvm_mm.datasets.digits import CLASSES, STUFF, THINGS
+from agvm_mm.datasets.compose import CLASSES, STUFF, THINGS
 
 SPLITS = ('train', 'val')
 

@@ -1,11 +1,15 @@
 """AGVM, the Adaptive Gradient Variance Modulator, for MMEngine.
 
-Importing this package registers ``AGVMOptimWrapper``, ``AGVMAmpOptimWrapper``
-and ``AGVMOptimWrapperConstructor`` with MMEngine, and lets MMEngine's own
-checkpoints load under torch's safe loader.
+Importing this package registers ``AGVMOptimWrapper``, ``AGVMAmpOptimWrapper``,
+``AGVMOptimWrapperConstructor`` and what keeps a config's total batch
+(``TotalBatchSizeHook``, ``TotalBatchSampler``, ``UpdateParamSchedulerHook``)
+with MMEngine, and lets MMEngine's own checkpoints load under torch's safe
+loader.
 """
+from .accumulation import TotalBatchSampler, UpdateParamSchedulerHook
 from .checkpoint import allow_mmengine_checkpoints
 from .constructor import AGVMOptimWrapperConstructor
+from .large_batch import TotalBatchSizeHook
 from .optim_wrapper import AGVMAmpOptimWrapper, AGVMOptimWrapper
 from .partition import partition_parameters
 
@@ -13,6 +17,7 @@ __version__ = '0.1.0'
 
 __all__ = [
     'AGVMAmpOptimWrapper', 'AGVMOptimWrapper', 'AGVMOptimWrapperConstructor',
+    'TotalBatchSampler', 'TotalBatchSizeHook', 'UpdateParamSchedulerHook',
     'partition_parameters'
 ]
 

@@ -6,11 +6,12 @@ gradient variance, learning-rate factor and gradient noise scale.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import matplotlib
+
+from agvm_mm.logs import modules_of, read_log
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
@@ -22,40 +23,6 @@ PANELS = (
     ('noise_scale', 'gradient noise scale\n(samples)', True),
 )
 SMOOTHING = 0.8  # momentum of the strong trace
-
-
-def read_log(work_dir: Path) -> list[dict]:
-    """Read the training rows of a work dir, in the order of iterations.
-
-    A resumed run writes a log of its own, so rows of earlier logs are taken up
-    to where the next one starts.
-
-    Args:
-        work_dir (Path): Where a runner logged, with LocalVisBackend.
-
-    Returns:
-        list[dict]: Rows of the JSON log that hold AGVM's scalars.
-
-    Raises:
-        ValueError: If there is no log, or no AGVM in it.
-    """
-    logs = sorted(work_dir.glob('*/vis_data/scalars.json'), reverse=True)
-    if not logs:
-        raise ValueError(f'{work_dir} holds no */vis_data/scalars.json: name '
-                         'the --work-dir of a training run')
-    rows: list[dict] = []
-    for log in logs:
-        lines = map(json.loads, log.read_text().splitlines())
-        earlier = [
-            row for row in lines
-            if 'loss' in row and (not rows or row['step'] < rows[0]['step'])
-        ]
-        rows = earlier + rows
-    rows = [row for row in rows if any(k.startswith('agvm/') for k in row)]
-    if not rows:
-        raise ValueError(f'{logs[0]} holds no agvm/ scalars: the run used no '
-                         'AGVMOptimWrapper, or ended before agvm.begin')
-    return rows
 
 
 def smoothed(values: list[float]) -> list[float]:
@@ -75,14 +42,10 @@ def plot(rows: list[dict], title: str, out: Path) -> None:
         title (str): Of the figure.
         out (Path): PNG to write.
     """
-    prefix = 'agvm/variance/'
-    modules = list(
-        dict.fromkeys(key[len(prefix):] for row in rows for key in row
-                      if key.startswith(prefix)))
     figure, axes = plt.subplots(
         len(PANELS), sharex=True, figsize=(9, 9), layout='constrained')
     for (quantity, label, logarithmic), axis in zip(PANELS, axes):
-        for index, module in enumerate(modules):
+        for index, module in enumerate(modules_of(rows)):
             key = f'agvm/{quantity}/{module}'
             points = [(row['step'], row[key]) for row in rows if key in row]
             if not points:

@@ -4,16 +4,23 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
+import sys
 
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-import agvm_mm  # noqa: F401  (its checkpoints load, whatever the config)
+from agvm_mm.large_batch import resolve
+
+# Where each launcher tells the number of processes.
+WORLD_SIZE = dict(
+    pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
+# Who sets one of these on the command line splits the total batch by hand.
+BY_HAND = {'train_dataloader.batch_size', 'optim_wrapper.accumulative_counts'}
 
 
 def parse_args() -> argparse.Namespace:
-    """The arguments of mmdet's own tools/train.py."""
+    """The arguments of mmdet's own tools/train.py, and one more."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -32,6 +39,12 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         metavar='KEY=VALUE',
         help='change settings of the config, as optim_wrapper.agvm.interval=5')
+    parser.add_argument(
+        '--samples-per-gpu',
+        type=int,
+        metavar='M',
+        help='the most samples that a process takes at once; the total batch '
+        'is kept by accumulation (default: max_samples_per_gpu of the config)')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -68,6 +81,23 @@ def check_data(cfg: Config, config: str) -> None:
         f'exist in {os.getcwd()}; {mend}')
 
 
+def world_size(launcher: str) -> int:
+    """The number of processes, as the launcher tells it.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if launcher == 'none':
+        return 1
+    variable = WORLD_SIZE[launcher]
+    if variable not in os.environ:
+        raise ValueError(
+            f'--launcher {launcher} expects {variable} in the environment: '
+            'start this command with the launcher, as tools/dist_train.sh and '
+            'tools/slurm_train.sh do')
+    return int(os.environ[variable])
+
+
 def main() -> None:
     """Train."""
     args = parse_args()
@@ -86,7 +116,17 @@ def main() -> None:
     elif args.resume:
         cfg.resume = True
         cfg.load_from = args.resume
-    check_data(cfg, args.config)
+    split = 'total_batch_size' in cfg or args.samples_per_gpu is not None
+    try:
+        check_data(cfg, args.config)
+        if args.samples_per_gpu is not None:
+            cfg.max_samples_per_gpu = args.samples_per_gpu
+        elif BY_HAND & set(args.cfg_options or {}):
+            split = False  # TotalBatchSizeHook tells if the total is missed.
+        if split:
+            cfg = resolve(cfg, world_size(args.launcher))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'train.py: {error}')
 
     runner = (
         RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))

@@ -4,3 +4,4 @@ custom_imports = dict(
 model_wrapper_cfg = dict(
     type='CPUDistributedDataParallel', broadcast_buffers=False)
 randomness = dict(seed=0)
+custom_hooks = [dict(type='TotalBatchSizeHook')]

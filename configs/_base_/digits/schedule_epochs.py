@@ -1,4 +1,5 @@
 # 8 epochs of 1,024 images at batch 16: 512 updates, SGD.
+total_batch_size = 16
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,4 +1,5 @@
 # 1,024 updates at batch 16, SGD.
+total_batch_size = 16
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1024, val_interval=512)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,0 +1,27 @@
+_base_ = [
+    'mmdet::_base_/models/faster-rcnn_r50_fpn.py',
+    'mmdet::_base_/datasets/coco_detection.py',
+    '../runtimes/mmdet.py',
+]
+# As in the official AGVM configs: SyncBN, no layer in eval mode beyond mmdet's
+# frozen first stage, and the losses and proposals of their models.
+model = dict(
+    backbone=dict(
+        norm_cfg=dict(type='SyncBN', requires_grad=True), norm_eval=False),
+    rpn_head=dict(
+        loss_bbox=dict(
+            _delete_=True,
+            type='SmoothL1Loss',
+            beta=1.0 / 9.0,
+            loss_weight=1.0)),
+    roi_head=dict(
+        bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=2)),
+        bbox_head=dict(
+            loss_bbox=dict(
+                _delete_=True, type='SmoothL1Loss', beta=1.0,
+                loss_weight=1.0))),
+    train_cfg=dict(rpn_proposal=dict(max_per_img=2000)),
+    test_cfg=dict(rcnn=dict(score_thr=0.0)))
+num_train_images = 117266  # of train2017's 118,287, those with a box
+train_dataloader = dict(num_workers=8)
+max_samples_per_gpu = 16  # official

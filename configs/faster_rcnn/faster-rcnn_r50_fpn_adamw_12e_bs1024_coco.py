@@ -1,0 +1,9 @@
+# Faster R-CNN R50-FPN, AdamW, batch 1024: 12 epochs, 1,380 updates.
+_base_ = [
+    '../_base_/pipelines/faster-rcnn_r50_fpn_coco.py',
+    '../_base_/schedules/coco_12e_bs1024.py',
+    '../_base_/optimizers/adamw.py',
+]
+# lr: square-root rule from 1e-4 at 16 (mmdet, Swin).
+optim_wrapper = dict(optimizer=dict(lr=1e-4 * (1024 / 16)**0.5))
+lr_source = dict(by='mmdet, Swin', lr=1e-4, batch=16)

@@ -1,0 +1,10 @@
+# Faster R-CNN R50-FPN, AdamW, batch 32: 12 epochs, 43,980 updates.
+_base_ = [
+    '../_base_/pipelines/faster-rcnn_r50_fpn_coco.py',
+    '../_base_/schedules/coco_12e_bs32.py',
+    '../_base_/optimizers/adamw.py',
+]
+# lr: square-root rule from 1e-4 at 16 (mmdet, Swin).
+optim_wrapper = dict(optimizer=dict(lr=1e-4 * (32 / 16)**0.5))
+lr_source = dict(by='mmdet, Swin', lr=1e-4, batch=16)
+reported = dict(paper='37.1 box mAP')

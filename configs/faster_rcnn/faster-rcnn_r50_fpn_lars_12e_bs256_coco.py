@@ -1,0 +1,8 @@
+# Faster R-CNN R50-FPN, LARS, batch 256: 12 epochs, 5,508 updates.
+_base_ = [
+    '../_base_/pipelines/faster-rcnn_r50_fpn_coco.py',
+    '../_base_/schedules/coco_12e_bs256.py',
+    '../_base_/optimizers/lars.py',
+]
+optim_wrapper = dict(optimizer=dict(lr=0.16 * 2**0.5))
+lr_source = dict(by='official')

@@ -1,0 +1,8 @@
+# Faster R-CNN Swin-T-FPN, LAMB, batch 512: 12 epochs, 2,760 updates.
+_base_ = [
+    '../_base_/pipelines/faster-rcnn_swin-t_fpn_coco.py',
+    '../_base_/schedules/coco_12e_bs512.py',
+    '../_base_/optimizers/lamb.py',
+]
+optim_wrapper = dict(optimizer=dict(lr=5e-3))
+lr_source = dict(by='You et al. 2020, ImageNet')

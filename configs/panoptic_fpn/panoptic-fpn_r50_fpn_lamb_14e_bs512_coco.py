@@ -1,0 +1,8 @@
+# Panoptic FPN R50, LAMB, batch 512: 14 epochs, 3,220 updates.
+_base_ = [
+    '../_base_/pipelines/panoptic-fpn_r50_fpn_coco.py',
+    '../_base_/schedules/coco_14e_bs512.py',
+    '../_base_/optimizers/lamb.py',
+]
+optim_wrapper = dict(optimizer=dict(lr=5e-3))
+lr_source = dict(by='You et al. 2020, ImageNet')

@@ -1,0 +1,8 @@
+# Panoptic FPN R50, LARS, batch 512: 14 epochs, 3,220 updates.
+_base_ = [
+    '../_base_/pipelines/panoptic-fpn_r50_fpn_coco.py',
+    '../_base_/schedules/coco_14e_bs512.py',
+    '../_base_/optimizers/lars.py',
+]
+optim_wrapper = dict(optimizer=dict(lr=0.32))
+lr_source = dict(by='official, Mask R-CNN')

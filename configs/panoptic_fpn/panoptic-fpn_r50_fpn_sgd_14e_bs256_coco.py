@@ -1,0 +1,8 @@
+# Panoptic FPN R50, SGD, batch 256: 14 epochs, 6,426 updates.
+_base_ = [
+    '../_base_/pipelines/panoptic-fpn_r50_fpn_coco.py',
+    '../_base_/schedules/coco_14e_bs256.py',
+    '../_base_/optimizers/sgd.py',
+]
+optim_wrapper = dict(optimizer=dict(lr=0.16 * 2**0.5))
+lr_source = dict(by='official, Mask R-CNN')

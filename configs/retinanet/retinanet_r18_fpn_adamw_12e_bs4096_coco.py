@@ -1,0 +1,9 @@
+# RetinaNet R18-FPN, AdamW, batch 4096: 12 epochs, 348 updates.
+_base_ = [
+    '../_base_/pipelines/retinanet_r18_fpn_coco.py',
+    '../_base_/schedules/coco_12e_bs4096.py',
+    '../_base_/optimizers/adamw.py',
+]
+# lr: square-root rule from 1.35e-4 at 2528 (MLPerf, RetinaNet on OpenImages).
+optim_wrapper = dict(optimizer=dict(lr=1.35e-4 * (4096 / 2528)**0.5))
+lr_source = dict(by='MLPerf, RetinaNet on OpenImages', lr=1.35e-4, batch=2528)

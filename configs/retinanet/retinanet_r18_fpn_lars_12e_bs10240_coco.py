@@ -1,0 +1,9 @@
+# RetinaNet R18-FPN, LARS, batch 10240: 12 epochs, 144 updates.
+_base_ = [
+    '../_base_/pipelines/retinanet_r18_fpn_coco.py',
+    '../_base_/schedules/coco_12e_bs10240.py',
+    '../_base_/optimizers/lars.py',
+]
+# lr: square-root rule from 0.38 at 512 (official, Faster R-CNN).
+optim_wrapper = dict(optimizer=dict(lr=0.38 * (10240 / 512)**0.5))
+lr_source = dict(by='official, Faster R-CNN', lr=0.38, batch=512)

@@ -1,0 +1,10 @@
+# Semantic FPN R50, SGD, batch 512: 10,000 updates.
+_base_ = [
+    '../_base_/pipelines/semantic-fpn_r50_ade20k.py',
+    '../_base_/schedules/ade20k_r50_10k_bs512.py',
+    '../_base_/optimizers/sgd.py',
+]
+# lr: square-root rule from 0.01 at 16 (mmseg).
+optim_wrapper = dict(
+    optimizer=dict(lr=0.01 * (512 / 16)**0.5, weight_decay=5e-4))
+lr_source = dict(by='mmseg', lr=0.01, batch=16)

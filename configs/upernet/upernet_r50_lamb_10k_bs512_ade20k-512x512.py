@@ -1,0 +1,8 @@
+# UperNet R50, LAMB, batch 512: 10,000 updates.
+_base_ = [
+    '../_base_/pipelines/upernet_r50_ade20k.py',
+    '../_base_/schedules/ade20k_r50_10k_bs512.py',
+    '../_base_/optimizers/lamb.py',
+]
+optim_wrapper = dict(optimizer=dict(lr=5e-3))
+lr_source = dict(by='You et al. 2020, ImageNet')

@@ -1,0 +1,10 @@
+# UperNet R50, LARS, batch 1024: 5,000 updates.
+_base_ = [
+    '../_base_/pipelines/upernet_r50_ade20k.py',
+    '../_base_/schedules/ade20k_r50_5k_bs1024.py',
+    '../_base_/optimizers/lars.py',
+]
+# lr: square-root rule from 0.01 at 16 (mmseg).
+optim_wrapper = dict(
+    optimizer=dict(lr=0.01 * (1024 / 16)**0.5, weight_decay=5e-4))
+lr_source = dict(by='mmseg', lr=0.01, batch=16)

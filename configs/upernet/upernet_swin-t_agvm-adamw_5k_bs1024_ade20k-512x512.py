@@ -1,0 +1,13 @@
+# UperNet Swin-T, AGVM + AdamW, batch 1024: 5,000 updates.
+_base_ = [
+    '../_base_/pipelines/upernet_swin-t_ade20k.py',
+    '../_base_/schedules/ade20k_swin-t_5k_bs1024.py',
+    '../_base_/optimizers/agvm-adamw_upernet.py',
+]
+# lr: square-root rule from 6e-5 at 16 (mmseg, Swin).
+optim_wrapper = dict(
+    optimizer=dict(lr=6e-5 * (1024 / 16)**0.5, weight_decay=0.01),
+    agvm=dict(begin=350))
+lr_source = dict(by='mmseg, Swin', lr=6e-5, batch=16)
+agvm_source = dict(
+    begin='ours: the end of the warm-up + 100, as the official code')

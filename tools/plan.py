@@ -1,0 +1,174 @@
+"""Print what a config will run on a number of GPUs, and refuse what cannot.
+
+Without a GPU and without the data: everything is worked out from the config.
+With --from, a run's logged noise scales say which batches are worth running.
+"""
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from rich.console import Console
+from rich.table import Table
+
+from agvm_mm.large_batch import linear_lr, square_root_lr
+from agvm_mm.logs import modules_of, read_log
+from agvm_mm.plan import Plan, learning_rates, make_plan
+
+
+def describe(cfg: Config, plan: Plan) -> list[tuple[str, str]]:
+    """Name and value of each line of a plan.
+
+    Args:
+        cfg (Config): The config.
+        plan (Plan): Its plan.
+    """
+    total = plan.total_batch_size
+    rates = learning_rates(cfg, plan)
+    peak = max(rates)
+    # Drops, not the slow fall of a polynomial, nor its end at 0.
+    drops = [
+        f'{rates[u]:.4g} at update {u:,}' for u in range(1, len(rates))
+        if 0 < rates[u] < 0.5 * rates[u - 1]
+    ]
+    updates = f'{plan.updates:,}'
+    if plan.epochs is not None:
+        updates += (f' = {plan.epochs} epochs x {plan.updates_per_epoch:,}; '
+                    'the last of an epoch is filled up')
+    other = [
+        f'{batch:,}: {square_root_lr(peak, total, batch):.4g} or '
+        f'{linear_lr(peak, total, batch):.4g}'
+        for batch in (total // 2, total * 2) if batch
+    ]
+    lines = [
+        ('total batch', f'{total:,} = {plan.world_size} GPUs x '
+         f'{plan.samples_per_gpu} images x {plan.accumulative_counts} '
+         'micro-batches'),
+        ('updates', updates),
+        ('images seen', f'{plan.images_seen:,}'),
+        ('learning rate', f'{peak:.4g}, {cfg.optim_wrapper.optimizer.type}'),
+        ('warm-up', f'{rates.index(peak):,} updates, from {rates[0]:.4g}'),
+        ('afterwards', ', '.join([*drops, f'{rates[-1]:.4g} at the end'])),
+        ('at other batches', f'{"; ".join(other)} (square-root or linear '
+         'rule)'),
+    ]
+    if plan.agvm is None:
+        return [*lines, ('AGVM', 'none')]
+    return [
+        *lines,
+        ('AGVM', f'from update {plan.agvm["begin"]:,} on, measures one in '
+         f'{plan.agvm["interval"]}: {plan.measured_updates:,} times'),
+        ('replicas', f'{plan.num_replicas:,}'),
+    ]
+
+
+def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
+    """What the noise scales of a run say of this plan's batch.
+
+    McCandlish et al. (2018): at batch B a module whose noise scale is B_i
+    makes 1 / (1 + B_i / B) of the progress that an update can make at most,
+    and takes 1 + B / B_i times the images that it needs at least.
+
+    Args:
+        work_dir (Path): Of a run with AGVM.
+        plan (Plan): Its batch is judged.
+
+    Returns:
+        tuple[Table, str]: A row for each module, and the range of total
+        batches worth running.
+
+    Raises:
+        ValueError: If the run logged no noise scale.
+    """
+    rows = read_log(work_dir)
+    rows = rows[len(rows) // 2:]
+    table = Table(
+        title=f'noise scales of {work_dir}, medians of its second half',
+        title_justify='left')
+    table.add_column('module')
+    for column in ('gains little beyond',
+                   f'progress at {plan.total_batch_size:,}'):
+        table.add_column(column, justify='right')
+    scales = []
+    for module in modules_of(rows):
+        key = f'agvm/noise_scale/{module}'
+        values = [row[key] for row in rows if key in row]
+        if not values:
+            table.add_row(module, 'no signal above the noise', '')
+            continue
+        scale = statistics.median(values)
+        scales.append(scale)
+        progress = 1 / (1 + scale / plan.total_batch_size)
+        table.add_row(module, f'{scale:,.0f}', f'{progress:.0%}')
+    if not scales:
+        raise ValueError(f'{work_dir} logged no agvm/noise_scale: its second '
+                         'half never showed a signal above the noise')
+    # To whole samples of each process, or it could not run.
+    low, high = (
+        max(1, round(scale / plan.world_size)) * plan.world_size
+        for scale in (min(scales), max(scales)))
+    return table, (
+        f'worth running on {plan.world_size} GPUs: total batches from {low:,} '
+        f'(up to it every module gains) to {high:,} (beyond it none gains '
+        'much)')
+
+
+def main() -> None:
+    """Read the command line and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--gpus', type=int, required=True, help='processes of the run')
+    parser.add_argument(
+        '--samples-per-gpu',
+        type=int,
+        metavar='M',
+        help='the most samples that a GPU takes at once\n'
+        '(default: max_samples_per_gpu of the config)')
+    parser.add_argument(
+        '--from',
+        dest='work_dir',
+        type=Path,
+        metavar='WORK_DIR',
+        help='a run with AGVM whose noise scales to read')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config, as total_batch_size=768')
+    args = parser.parse_args()
+    console = Console()
+    try:
+        cfg = Config.fromfile(args.config)
+        if args.cfg_options:
+            cfg.merge_from_dict(args.cfg_options)
+        if args.samples_per_gpu is not None:
+            cfg.max_samples_per_gpu = args.samples_per_gpu
+        plan = make_plan(cfg, args.gpus)
+        table = Table(
+            title=Path(args.config).stem,
+            title_justify='left',
+            box=None,
+            show_header=False)
+        for line in describe(cfg, plan):
+            table.add_row(*line)
+        console.print(table)
+        if args.work_dir is not None:
+            noise, verdict = noise_table(args.work_dir, plan)
+            console.print(noise)
+            console.print(verdict)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'plan.py: {error}')
+    if plan.agvm is not None and not plan.measured_updates:
+        console.print(
+            f'AGVM will do nothing: agvm.begin={plan.agvm["begin"]}, '
+            f'but the training ends after {plan.updates} updates')
+
+
+if __name__ == '__main__':
+    main()

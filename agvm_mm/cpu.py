@@ -9,7 +9,8 @@ With a GPU at hand the import does nothing and the wrapper is MMEngine's own.
 Without one, MMEngine 0.10 needs four helps:
 
 1. its ``init_dist`` calls CUDA even for gloo, unless there is a process group
-   already, so this module makes it when it is imported;
+   already, so this module makes it when it is imported in a process that
+   torchrun or Slurm's srun started as one of several;
 2. its model wrapper names a CUDA device;
 3. SyncBatchNorm has no CPU kernel;
 4. gloo's threads can abort a process that exits while DDP still holds its
@@ -20,6 +21,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import subprocess
 import weakref
 from typing import Any
 
@@ -50,7 +52,28 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
         super().__init__(module, **kwargs)
 
 
+def _take_over_from_slurm() -> None:
+    """Tell torch what srun tells, as MMEngine does with a GPU."""
+    # Of this very step: the variables of the job stand in its batch script
+    # too, which is no rank of anything.
+    tasks = int(os.environ.get('SLURM_STEP_NUM_TASKS', 1))
+    if tasks == 1 or 'RANK' in os.environ:
+        return
+    hosts = subprocess.run(
+        ['scontrol', 'show', 'hostnames', os.environ['SLURM_STEP_NODELIST']],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True).stdout.split()
+    os.environ.setdefault('MASTER_PORT', '29500')
+    os.environ.update(
+        RANK=os.environ['SLURM_PROCID'],
+        LOCAL_RANK=os.environ['SLURM_LOCALID'],
+        WORLD_SIZE=str(tasks),
+        MASTER_ADDR=hosts[0])
+
+
 def _init_gloo() -> None:
+    _take_over_from_slurm()
     launched = all(
         name in os.environ
         for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'))

@@ -1,3 +1,4 @@
+import itertools
 import math
 import os
 from pathlib import Path
@@ -36,7 +37,9 @@ def micro_batches(world_size, samples, updates, **options):
         if not sampler.endless:
             assert next(indices, None) is None
             assert len(sampler) == updates * counts * samples
-    return [sorted(sum(update, [])) for update in zip(*dealt)]
+    return [
+        sorted(itertools.chain.from_iterable(update)) for update in zip(*dealt)
+    ]
 
 
 @pytest.mark.parametrize('endless', [False, True])

@@ -141,8 +141,8 @@ def test_agvm_begins_after_the_warmup(path):
 def test_twins_differ_by_the_optimizer_alone(path):
     optimizer = re.search('agvm-(sgd|adamw)', path.name).group(1)
     ours = load(path).to_dict()
-    own = ('optim_wrapper', 'lr_source', 'agvm_source', 'reported',
-           'custom_imports')
+    own = ('optim_wrapper', 'optimizer_source', 'lr_source', 'agvm_source',
+           'reported', 'custom_imports')
     for other in (optimizer, 'lars', 'lamb'):
         twin = load(
             path.with_name(path.name.replace(f'agvm-{optimizer}',

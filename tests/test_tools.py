@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -194,6 +195,201 @@ def test_mmsegs_own_train_tool(digits, tmp_path):
     assert rows[-1]['agvm/num_replicas'] == 2
     assert rows[-1]['agvm/lr_scale/decode_head'] != 1
     assert re.search('mIoU: [0-9.]+', output)
+
+
+def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
+    """One process of 8 micro-batches, and two of 4, are the same training."""
+    settings = [
+        o for o in
+        options(digits, 'train_cfg.max_epochs=4', 'train_cfg.val_interval=10',
+                'default_hooks.checkpoint.interval=4') if 'batch_size' not in o
+    ]
+    for processes in (1, 2):
+        run('bash',
+            'tools/dist_train.sh',
+            RETINANET,
+            processes,
+            '--samples-per-gpu',
+            2,
+            '--work-dir',
+            tmp_path / str(processes),
+            *settings,
+            PORT=free_port())
+    alone, shared = (scalars(tmp_path / name) for name in '12')
+    # 16 images are one update, and one log line, of 8 replicas.
+    assert [row['step'] for row in alone] == [8, 16, 24, 32]
+    assert [row['step'] for row in shared] == [4, 8, 12, 16]
+    for ours, theirs in zip(alone, shared):
+        assert ours['lr'] == theirs['lr']
+    assert alone[-1]['agvm/num_replicas'] == 8
+    for key in alone[-1]:
+        if key.startswith('agvm/'):
+            assert shared[-1][key] == pytest.approx(alone[-1][key], rel=1e-3)
+    one, two = (
+        torch.load(tmp_path / name / 'epoch_4.pth', weights_only=True)
+        for name in '12')
+    for name, tensor in one['state_dict'].items():
+        if 'running_' not in name and 'num_batches' not in name:
+            torch.testing.assert_close(
+                tensor, two['state_dict'][name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_split_by_hand_is_left_alone(digits, tmp_path):
+    output = run(
+        'python', 'tools/train.py', SEMANTIC, '--work-dir', tmp_path,
+        *(o
+          for o in options(digits, 'optim_wrapper.accumulative_counts=2',
+                           'train_cfg.max_iters=2', 'train_cfg.val_interval=8')
+          if 'ann_file' not in o))
+    assert len(scalars(tmp_path)) == 2
+    assert 'The config states total_batch_size=16, but 4 runs' in output
+
+
+@pytest.mark.parametrize(('setting', 'arguments', 'message'), [
+    ('total_batch_size=0', [], 'total_batch_size=0 must be'),
+    ('total_batch_size=16', ['--samples-per-gpu', 0
+                             ], 'max_samples_per_gpu=0 must be'),
+    ('total_batch_size=16', ['--launcher', 'slurm'],
+     '--launcher slurm expects SLURM_NTASKS in the environment'),
+])
+def test_impossible_batches_stop_before_training(setting, arguments, message,
+                                                 digits, tmp_path):
+    output = run(
+        'python',
+        'tools/train.py',
+        RETINANET,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        f'train_dataloader.dataset.data_root={digits}',
+        setting,
+        *arguments,
+        status=1)
+    assert output.splitlines()[-1].startswith(f'train.py: {message}')
+    assert 'Traceback' not in output
+
+
+def test_two_nodes(digits, tmp_path):
+    """Two agents of torchrun on this machine, each as if on its own."""
+    settings = options(digits, 'train_cfg.max_epochs=1',
+                       'train_cfg.val_interval=10')
+    port = free_port()
+    with ThreadPoolExecutor() as pool:
+        outputs = list(
+            pool.map(
+                lambda rank: run(
+                    'bash',
+                    'tools/dist_train.sh',
+                    RETINANET,
+                    1,
+                    '--work-dir',
+                    tmp_path,
+                    *settings,
+                    NNODES='2',
+                    NODE_RANK=str(rank),
+                    MASTER_ADDR='127.0.0.1',
+                    OMP_NUM_THREADS='1',
+                    PORT=port), range(2)))
+    # The first rank alone logs.
+    assert sorted('Epoch(train)' in output for output in outputs) == [0, 1]
+    rows = scalars(tmp_path)
+    assert len(rows) == 4
+    assert rows[-1]['agvm/num_replicas'] == 2
+
+
+# Stands in for Slurm, which needs its daemons: as srun, it starts each task
+# with what Slurm tells it, and as scontrol it names the hosts of the job.
+SLURM = """\
+#!/usr/bin/env python
+import os, subprocess, sys
+if os.path.basename(sys.argv[0]) == 'scontrol':
+    sys.exit(print('127.0.0.1'))
+options = dict(a.split('=') for a in sys.argv if a.startswith('--n'))
+command = sys.argv[sys.argv.index('python'):]
+print('srun', *sys.argv[1:sys.argv.index('python')])
+count = options['--ntasks']
+tasks = [subprocess.Popen(command, env=dict(
+    os.environ, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank),
+    SLURM_NTASKS=count, SLURM_STEP_NUM_TASKS=count, SLURM_NODELIST='node',
+    SLURM_STEP_NODELIST='node')) for rank in range(int(count))]
+sys.exit(max(task.wait() for task in tasks))
+"""
+
+
+def test_slurm(digits, tmp_path):
+    for name in ('srun', 'scontrol'):
+        (tmp_path / name).write_text(SLURM)
+        (tmp_path / name).chmod(0o755)
+    output = run(
+        'bash',
+        '-c',
+        f'PATH={tmp_path}:$PATH; exec bash tools/slurm_train.sh "$@"',
+        '-',
+        'gpus',
+        'job',
+        RETINANET,
+        tmp_path / 'work',
+        *options(digits, 'train_cfg.max_epochs=1',
+                 'train_cfg.val_interval=10'),
+        GPUS='2',
+        GPUS_PER_NODE='2',
+        SRUN_ARGS='--nice=5',
+        PORT=free_port())
+    assert ('srun -p gpus --job-name=job --gres=gpu:2 --ntasks=2 '
+            '--ntasks-per-node=2 --cpus-per-task=5 --kill-on-bad-exit=1 '
+            '--nice=5') in output
+    rows = scalars(tmp_path / 'work')
+    assert len(rows) == 4
+    assert rows[-1]['agvm/num_replicas'] == 2
+
+
+LARGEST = ('configs/faster_rcnn/'
+           'faster-rcnn_r50_fpn_agvm-adamw_12e_bs1536_coco.py')
+
+
+def test_plan():
+    output = run('python', 'tools/plan.py', LARGEST, '--gpus', 8)
+    for line in ('1,536 = 8 GPUs x 16 images x 12 micro-batches',
+                 '924 = 12 epochs x 77', '1,419,264', '0.0009798, AdamW',
+                 '154 updates, from 9.798e-07', '9.798e-05 at update 616',
+                 '768: 0.0006928 or 0.0004899',
+                 'from update 254 on, measures one in 5: 134 times', '96'):
+        assert line in output, line
+    output = run('python', 'tools/plan.py', LARGEST, '--gpus', 768,
+                 '--cfg-options', 'optim_wrapper.agvm.begin=1000')
+    assert '1,536 = 768 GPUs x 2 images x 1 micro-batch' in output
+    assert 'AGVM will do nothing: agvm.begin=1000' in output
+    output = run('python', 'tools/plan.py', LARGEST, '--gpus', 7, status=1)
+    assert output == (
+        'plan.py: total_batch_size=1536 does not split evenly over 7 '
+        'processes. The nearest possible total_batch_size is 1533 or 1540; or '
+        'train on 6 or 8 processes\n')
+
+
+def test_plan_reads_noise_scales(trained, tmp_path):
+    output = run('python', 'tools/plan.py', LARGEST, '--gpus', 8,
+                 '--samples-per-gpu', 3, '--from', trained[0])
+    assert '8 GPUs x 3 images x 64 micro-batches' in output
+    for module in ('backbone', 'neck', 'bbox_head'):
+        assert re.search(fr'│ {module} +│ +(\d+|no signal)', output), module
+    low, high = re.search(r'batches from ([\d,]+) .* to\s+([\d,]+) ',
+                          output.replace('\n', ' ')).groups()
+    assert 8 <= int(low.replace(',', '')) <= int(high.replace(',', ''))
+    output = run(
+        'python',
+        'tools/plan.py',
+        LARGEST,
+        '--gpus',
+        8,
+        '--from',
+        tmp_path,
+        status=1)
+    assert 'holds no */vis_data/scalars.json' in output
+    assert 'Traceback' not in output
+
+
+def test_the_table_of_configs_is_up_to_date():
+    run('python', 'tools/config_table.py', '--check')
 
 
 def test_show_partition():

@@ -46,7 +46,7 @@ def describe(cfg: Config, plan: Plan) -> list[tuple[str, str]]:
     lines = [
         ('total batch', f'{total:,} = {plan.world_size} GPUs x '
          f'{plan.samples_per_gpu} images x {plan.accumulative_counts} '
-         'micro-batches'),
+         f'micro-batch{"es" if plan.accumulative_counts > 1 else ""}'),
         ('updates', updates),
         ('images seen', f'{plan.images_seen:,}'),
         ('learning rate', f'{peak:.4g}, {cfg.optim_wrapper.optimizer.type}'),

@@ -17,6 +17,8 @@ checkpoint=$4
 shift 4
 
 export MASTER_PORT=${PORT:-29500}
+# As torchrun does: processes of one machine share its cores.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # SRUN_ARGS is a list of words on purpose.
 # shellcheck disable=SC2086
 exec srun -p "$partition" \

@@ -4,10 +4,10 @@ _base_ = [
     '../_base_/schedules/coco_1349_bs960.py',
     '../_base_/optimizers/lars.py',
 ]
-# lr: square-root rule from 0.38 at 512 (official, Faster R-CNN).
+# lr: square-root rule from 0.38 at 512 (SGD, official, Faster R-CNN).
 optim_wrapper = dict(
     type='AmpOptimWrapper',
     dtype='bfloat16',
     use_fsdp=True,
     optimizer=dict(lr=0.38 * (960 / 512)**0.5))
-lr_source = dict(by='official, Faster R-CNN', lr=0.38, batch=512)
+lr_source = dict(by='SGD, official, Faster R-CNN', lr=0.38, batch=512)

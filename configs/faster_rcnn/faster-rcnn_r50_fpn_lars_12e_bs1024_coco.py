@@ -4,6 +4,6 @@ _base_ = [
     '../_base_/schedules/coco_12e_bs1024.py',
     '../_base_/optimizers/lars.py',
 ]
-# lr: square-root rule from 0.38 at 512 (official).
+# lr: square-root rule from 0.38 at 512 (SGD, official).
 optim_wrapper = dict(optimizer=dict(lr=0.38 * (1024 / 512)**0.5))
-lr_source = dict(by='official', lr=0.38, batch=512)
+lr_source = dict(by='SGD, official', lr=0.38, batch=512)

@@ -5,4 +5,4 @@ _base_ = [
     '../_base_/optimizers/lars.py',
 ]
 optim_wrapper = dict(optimizer=dict(lr=0.16 * 2**0.5))
-lr_source = dict(by='official')
+lr_source = dict(by='SGD, official')

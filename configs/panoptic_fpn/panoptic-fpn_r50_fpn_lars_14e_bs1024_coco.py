@@ -4,6 +4,6 @@ _base_ = [
     '../_base_/schedules/coco_14e_bs1024.py',
     '../_base_/optimizers/lars.py',
 ]
-# lr: square-root rule from 0.32 at 512 (official, Mask R-CNN).
+# lr: square-root rule from 0.32 at 512 (SGD, official, Mask R-CNN).
 optim_wrapper = dict(optimizer=dict(lr=0.32 * (1024 / 512)**0.5))
-lr_source = dict(by='official, Mask R-CNN', lr=0.32, batch=512)
+lr_source = dict(by='SGD, official, Mask R-CNN', lr=0.32, batch=512)

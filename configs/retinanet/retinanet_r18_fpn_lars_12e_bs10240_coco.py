@@ -4,6 +4,6 @@ _base_ = [
     '../_base_/schedules/coco_12e_bs10240.py',
     '../_base_/optimizers/lars.py',
 ]
-# lr: square-root rule from 0.38 at 512 (official, Faster R-CNN).
+# lr: square-root rule from 0.38 at 512 (SGD, official, Faster R-CNN).
 optim_wrapper = dict(optimizer=dict(lr=0.38 * (10240 / 512)**0.5))
-lr_source = dict(by='official, Faster R-CNN', lr=0.38, batch=512)
+lr_source = dict(by='SGD, official, Faster R-CNN', lr=0.38, batch=512)

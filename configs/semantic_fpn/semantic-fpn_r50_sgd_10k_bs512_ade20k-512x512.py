@@ -8,3 +8,4 @@ _base_ = [
 optim_wrapper = dict(
     optimizer=dict(lr=0.01 * (512 / 16)**0.5, weight_decay=5e-4))
 lr_source = dict(by='mmseg', lr=0.01, batch=16)
+optimizer_source = 'mmseg'

@@ -11,6 +11,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0),
     clip_grad_range=(400, 600))
 lr_source = dict(by='mmseg', lr=0.01, batch=16)
+optimizer_source = 'mmseg'
 agvm_source = dict(
     begin='ours: the end of the warm-up + 100, as the official code',
     clip=

@@ -8,3 +8,4 @@ _base_ = [
 optim_wrapper = dict(
     optimizer=dict(lr=6e-5 * (512 / 16)**0.5, weight_decay=0.01))
 lr_source = dict(by='mmseg, Swin', lr=6e-5, batch=16)
+optimizer_source = 'mmseg, Swin'

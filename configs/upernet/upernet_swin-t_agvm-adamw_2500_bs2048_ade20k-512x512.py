@@ -9,5 +9,6 @@ optim_wrapper = dict(
     optimizer=dict(lr=6e-5 * (2048 / 16)**0.5, weight_decay=0.01),
     agvm=dict(begin=225, interval=5))
 lr_source = dict(by='mmseg, Swin', lr=6e-5, batch=16)
+optimizer_source = 'mmseg, Swin'
 agvm_source = dict(
     begin='ours: the end of the warm-up + 100, as the official code')

@@ -4,7 +4,8 @@ _base_ = [
     '../_base_/schedules/ade20k_swin-t_2500_bs2048.py',
     '../_base_/optimizers/lars.py',
 ]
-# lr: square-root rule from 0.01 at 16 (mmseg).
+# lr: square-root rule from 0.01 at 16 (SGD, mmseg).
 optim_wrapper = dict(
     optimizer=dict(lr=0.01 * (2048 / 16)**0.5, weight_decay=5e-4))
-lr_source = dict(by='mmseg', lr=0.01, batch=16)
+lr_source = dict(by='SGD, mmseg', lr=0.01, batch=16)
+optimizer_source = 'You et al. 2017; weight decay: mmseg'

@@ -9,3 +9,4 @@ optim_wrapper = dict(
             'relative_position_bias_table': dict(decay_mult=0.),
             'norm': dict(decay_mult=0.)
         }))
+optimizer_source = 'mmdet, Swin'

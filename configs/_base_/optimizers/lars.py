@@ -6,3 +6,4 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
         type='LARS', momentum=0.9, weight_decay=1e-4, trust_coefficient=1e-3))
+optimizer_source = 'You et al. 2017; weight decay: official'

@@ -14,6 +14,6 @@ param_scheduler = [
     dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1),
 ]
 schedule_source = dict(
-    epochs='paper',
+    epochs='paper (Faster R-CNN)',
     warmup='ours: 2 epochs, as the official code',
     drops="mmdet's 1x")

@@ -6,4 +6,6 @@ param_scheduler = [
     dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1),
 ]
 schedule_source = dict(
-    epochs='paper', warmup="ours: mmdet's 500 updates", drops="mmdet's 1x")
+    epochs='paper (Faster R-CNN)',
+    warmup="ours: mmdet's 500 updates",
+    drops="mmdet's 1x")

@@ -9,6 +9,7 @@ loader.
 from .accumulation import TotalBatchSampler, UpdateParamSchedulerHook
 from .checkpoint import allow_mmengine_checkpoints
 from .constructor import AGVMOptimWrapperConstructor
+from .fsdp import AGVMFSDPStrategy
 from .large_batch import TotalBatchSizeHook
 from .optim_wrapper import AGVMAmpOptimWrapper, AGVMOptimWrapper
 from .partition import partition_parameters
@@ -16,9 +17,9 @@ from .partition import partition_parameters
 __version__ = '0.1.0'
 
 __all__ = [
-    'AGVMAmpOptimWrapper', 'AGVMOptimWrapper', 'AGVMOptimWrapperConstructor',
-    'TotalBatchSampler', 'TotalBatchSizeHook', 'UpdateParamSchedulerHook',
-    'partition_parameters'
+    'AGVMAmpOptimWrapper', 'AGVMFSDPStrategy', 'AGVMOptimWrapper',
+    'AGVMOptimWrapperConstructor', 'TotalBatchSampler', 'TotalBatchSizeHook',
+    'UpdateParamSchedulerHook', 'partition_parameters'
 ]
 
 allow_mmengine_checkpoints()

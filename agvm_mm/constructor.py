@@ -7,9 +7,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from .options import checked_options
-from .partition import partition_parameters
+from .partition import named_parameters, partition_parameters
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -58,7 +59,12 @@ class AGVMOptimWrapperConstructor:
                 'that registers it in custom_imports')
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the wrapper for a model, which may be wrapped by DDP."""
+        """Build the wrapper for a model, which DDP or FSDP may wrap."""
+        sharded = model if isinstance(model, FSDP) else None
+        if sharded is not None and not sharded._use_orig_params:
+            raise ValueError(
+                'AGVM finds modules by the names of their parameters, which '
+                'FSDP hides: set use_orig_params=True in its model_wrapper')
         if is_model_wrapper(model):
             model = model.module
         partition = partition_parameters(model, self.modules)
@@ -70,7 +76,7 @@ class AGVMOptimWrapperConstructor:
                     optimizer=self.optim_wrapper_cfg['optimizer']),
                 paramwise_cfg=self.paramwise_cfg))(model).optimizer
 
-        name_of = {p: name for name, p in model.named_parameters()}
+        name_of = {p: name for name, p in named_parameters(model)}
         # A checkpoint of a run without AGVM has its optimizer's state in this
         # order, and no names.
         plain_layout = [[name_of[p] for p in group['params']]
@@ -88,7 +94,10 @@ class AGVMOptimWrapperConstructor:
         cfg.setdefault('type', 'AGVMOptimWrapper')
         return OPTIM_WRAPPERS.build(
             cfg,
-            default_args=dict(optimizer=optimizer, plain_layout=plain_layout))
+            default_args=dict(
+                optimizer=optimizer,
+                plain_layout=plain_layout,
+                sharded_model=sharded))
 
 
 def _is_registered(constructor: Any) -> bool:

@@ -51,7 +51,7 @@ def update_directions(optimizer: Optimizer,
         moment = state.get('max_exp_avg_sq', state.get('exp_avg_sq'))
         if moment is not None:
             preconditioned.append((parameter, grad, moment))
-        elif state or not _is_adam_like(parameter.group):
+        elif state or not is_adam_like(parameter.group):
             directions.append((parameter, grad))
     if preconditioned:
         parameters, grads, moments = zip(*preconditioned)
@@ -87,5 +87,6 @@ def squared_norms(
         yield module, norms.double().square().sum()
 
 
-def _is_adam_like(group: dict) -> bool:
+def is_adam_like(group: dict) -> bool:
+    """Whether an optimizer's group divides by a second moment."""
     return 'betas' in group and 'eps' in group

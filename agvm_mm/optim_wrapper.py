@@ -11,11 +11,14 @@ from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
+from torch.nn.utils import clip_grad_norm_
 
 from .layout import to_layout
 from .modulator import Modulator, scaled_lr
 from .options import check_clip_grad_range, checked_options
 from .replicas import Replicas
+from .sharded_replicas import ShardedReplicas
 from .variance import NoiseScale
 
 
@@ -60,6 +63,8 @@ class _AGVMMixin:
         plain_layout (list[list[str]], optional): The parameters' names, group
             by group, as an optimizer without AGVM holds them; from the
             constructor.
+        sharded_model (FSDP, optional): The model, if FSDP wraps it; from the
+            constructor.
         **kwargs: For the base class.
 
     Raises:
@@ -76,6 +81,7 @@ class _AGVMMixin:
                  agvm: dict,
                  clip_grad_range: tuple[int, int] | None = None,
                  plain_layout: list[list[str]] | None = None,
+                 sharded_model: FSDP | None = None,
                  **kwargs: Any) -> None:
         if any('module' not in group for group in optimizer.param_groups):
             raise ValueError(
@@ -98,8 +104,19 @@ class _AGVMMixin:
             momentum=options['momentum'],
             ratio_range=tuple(options['ratio_range']))
         self.noise_scale = NoiseScale(modules, momentum=options['momentum'])
-        self.replicas = Replicas(
-            optimizer, modules, estimator=options['estimator'])
+        if sharded_model is None:
+            self.replicas = Replicas(
+                optimizer, modules, estimator=options['estimator'])
+        else:
+            self.replicas = ShardedReplicas(
+                optimizer,
+                modules,
+                estimator=options['estimator'],
+                model=sharded_model)
+            if self.clip_grad_kwargs and self.clip_func is clip_grad_norm_:
+                # MMEngine's would clip each rank by the norm of its shard.
+                self.clip_func = lambda parameters, **kwargs: (
+                    sharded_model.clip_grad_norm_(**kwargs))
         self._plain_layout = plain_layout
 
     def initialize_count_status(self, model: nn.Module, init_counts: int,

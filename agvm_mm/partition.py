@@ -6,13 +6,33 @@ under it; the partition covers every trainable parameter exactly once.
 """
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from torch import nn
 
 # Children of the root that are only containers: their own children are the
 # modules that the paper compares (roi_head.bbox_head, roi_head.mask_head).
 OPENED_CHILDREN = ('roi_head', )
+
+# What wrappers inside of a model put into the names of its parameters: FSDP,
+# activation checkpointing, torch.compile.
+WRAPPERS = ('_fsdp_wrapped_module.', '_checkpoint_wrapped_module.',
+            '_orig_mod.')
+
+
+def named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of a model, by the names that they have unwrapped.
+
+    Args:
+        model (nn.Module): The model, whose parts may be wrapped.
+
+    Yields:
+        tuple[str, nn.Parameter]: As the model's own ``named_parameters``.
+    """
+    for name, parameter in model.named_parameters():
+        for wrapper in WRAPPERS:
+            name = name.replace(wrapper, '')
+        yield name, parameter
 
 
 def partition_parameters(
@@ -43,7 +63,7 @@ def partition_parameters(
             trainable parameter or is named twice, or if other prefixes leave
             nothing to a module.
     """
-    names = [n for n, p in model.named_parameters() if p.requires_grad]
+    names = [n for n, p in named_parameters(model) if p.requires_grad]
     owner_of = _owners(modules)
     partition: dict[str, list[str]] = {}
     for name in names:

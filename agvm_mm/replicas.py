@@ -78,6 +78,8 @@ class Replicas:
         self.modules = list(modules)
         self.estimator = estimator
         self.num_ranks = _num_ranks()
+        # The ranks that hold the same mean gradient.
+        self._mean_copies = self.num_ranks
         self._half_group = None
         if estimator == 'half_batch' and self.num_ranks > 1:
             self._half_group = _new_half_group(self.num_ranks)
@@ -183,7 +185,7 @@ class Replicas:
         # micro_batches times what its own backward contributed.
         columns = [
             self._to_vector(self._sum_sq, device) * micro_batches**2,
-            self._to_vector(mean_sq, device) / self.num_ranks,
+            self._to_vector(mean_sq, device) / self._mean_copies,
         ]
         if self._half is not None:
             if self.num_ranks > 1:

@@ -10,7 +10,7 @@ from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-import agvm_mm  # noqa: F401  (its checkpoints load, whatever the config)
+import agvm_mm.cpu  # noqa: F401  (and its checkpoints load)
 
 
 def parse_args() -> argparse.Namespace:

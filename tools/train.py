@@ -6,10 +6,12 @@ import os
 import os.path as osp
 import sys
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
 from agvm_mm.large_batch import resolve
 
 # Where each launcher tells the number of processes.
@@ -116,6 +118,9 @@ def main() -> None:
     elif args.resume:
         cfg.resume = True
         cfg.load_from = args.resume
+    if args.launcher != 'none' and not torch.cuda.is_available():
+        cfg.setdefault('model_wrapper_cfg',
+                       dict(type='CPUDistributedDataParallel'))
     split = 'total_batch_size' in cfg or args.samples_per_gpu is not None
     try:
         check_data(cfg, args.config)

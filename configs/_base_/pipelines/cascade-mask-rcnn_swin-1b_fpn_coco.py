@@ -25,14 +25,12 @@ model = dict(
 # Parameters, gradients and optimizer state in shards, one a GPU.
 runner_type = 'FlexibleRunner'
 strategy = dict(
-    type='FSDPStrategy',
+    type='AGVMFSDPStrategy',
     state_dict_cfg='full',
     model_wrapper=dict(
         type='MMFullyShardedDataParallel',
         use_orig_params=True,
-        auto_wrap_policy=dict(
-            type='torch.distributed.fsdp.wrap.size_based_auto_wrap_policy',
-            min_num_params=int(2e7))))
+        auto_wrap_policy=dict(type='wrap_classes', classes=['SwinBlock'])))
 default_hooks = dict(checkpoint=dict(by_epoch=False,
                                      interval=123))  # of an epoch's updates
 log_processor = dict(by_epoch=False)

@@ -281,19 +281,19 @@ def test_the_largest_detector_trains_in_shards(digits, tmp_path):
             config,
             2,
             '--work-dir',
-            tmp_path,
+            tmp_path / 'work',
             *more,
             '--cfg-options',
             f'train_cfg.max_iters={updates}',
             'train_dataloader.dataset.pipeline.2.scale=(64,64)',
             PORT=free_port())
-    rows = scalars(tmp_path)
+    rows = scalars(tmp_path / 'work')
     assert [row['step'] for row in rows] == [2, 4, 6, 8]
     assert rows[-1]['agvm/num_replicas'] == 4
     for module in ('backbone', 'neck', 'rpn_head', 'roi_head.bbox_head',
                    'roi_head.mask_head'):
         assert 0 < rows[-1][f'agvm/variance/{module}'] <= 2
-    saved = torch.load(tmp_path / 'iter_6.pth', weights_only=True)
+    saved = torch.load(tmp_path / 'work/iter_6.pth', weights_only=True)
     assert saved['optimizer']['agvm']['lr_scale']['neck'] != 1
 
 

@@ -12,6 +12,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=1e-4 * (960 / 16)**0.5),
     agvm=dict(begin=346))
 lr_source = dict(by='mmdet, Swin', lr=1e-4, batch=16)
-agvm_source = dict(
-    begin='ours: the end of the warm-up + 100, as the official code')
 reported = dict(paper='62.2 box, 53.4 mask mAP (UniNet-G)')

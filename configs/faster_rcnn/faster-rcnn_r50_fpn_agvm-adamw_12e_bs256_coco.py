@@ -8,6 +8,4 @@ _base_ = [
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4 * (256 / 16)**0.5), agvm=dict(begin=1020))
 lr_source = dict(by='mmdet, Swin', lr=1e-4, batch=16)
-agvm_source = dict(
-    begin='ours: the end of the warm-up + 100, as the official code')
 reported = dict(paper='37.2 box mAP')

@@ -7,7 +7,6 @@ _base_ = [
 optim_wrapper = dict(
     optimizer=dict(lr=0.16 * 2**0.5),
     agvm=dict(begin=1020),
-    clip_grad=dict(max_norm=1.0),
     clip_grad_range=(820, 1020))
 lr_source = dict(by='official')
 agvm_source = dict(begin='official', clip='official')

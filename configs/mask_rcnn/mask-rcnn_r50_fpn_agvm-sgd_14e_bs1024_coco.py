@@ -8,11 +8,6 @@ _base_ = [
 optim_wrapper = dict(
     optimizer=dict(lr=0.32 * (1024 / 512)**0.5),
     agvm=dict(begin=330),
-    clip_grad=dict(max_norm=1.0),
     clip_grad_range=(130, 330))
 lr_source = dict(by='official', lr=0.32, batch=512)
-agvm_source = dict(
-    begin='ours: the end of the warm-up + 100, as the official code',
-    clip=
-    'ours: within 100 updates of the end of the warm-up, as the official code')
 reported = dict(paper='32.6 mask mAP; LARS 25.1, MegDet NaN')

@@ -5,13 +5,6 @@ _base_ = [
     '../_base_/optimizers/agvm-sgd.py',
 ]
 optim_wrapper = dict(
-    optimizer=dict(lr=0.32),
-    agvm=dict(begin=560),
-    clip_grad=dict(max_norm=1.0),
-    clip_grad_range=(360, 560))
+    optimizer=dict(lr=0.32), agvm=dict(begin=560), clip_grad_range=(360, 560))
 lr_source = dict(by='official, Mask R-CNN')
-agvm_source = dict(
-    begin='ours: the end of the warm-up + 100, as the official code',
-    clip=
-    'ours: within 100 updates of the end of the warm-up, as the official code')
 reported = dict(paper='39.5 PQ')

@@ -9,6 +9,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=1.35e-4 * (4096 / 2528)**0.5),
     agvm=dict(begin=158, interval=5))
 lr_source = dict(by='MLPerf, RetinaNet on OpenImages', lr=1.35e-4, batch=2528)
-agvm_source = dict(
-    begin='ours: the end of the warm-up + 100, as the official code')
 reported = dict(paper='28.7 box mAP; best rival 23.5 (PMD-LAMB)')

@@ -8,11 +8,6 @@ _base_ = [
 optim_wrapper = dict(
     optimizer=dict(lr=0.01 * (2048 / 16)**0.5, weight_decay=5e-4),
     agvm=dict(begin=225, interval=5),
-    clip_grad=dict(max_norm=1.0),
     clip_grad_range=(25, 225))
 lr_source = dict(by='mmseg', lr=0.01, batch=16)
 optimizer_source = 'mmseg'
-agvm_source = dict(
-    begin='ours: the end of the warm-up + 100, as the official code',
-    clip=
-    'ours: within 100 updates of the end of the warm-up, as the official code')

@@ -10,5 +10,3 @@ optim_wrapper = dict(
     agvm=dict(begin=350))
 lr_source = dict(by='mmseg, Swin', lr=6e-5, batch=16)
 optimizer_source = 'mmseg, Swin'
-agvm_source = dict(
-    begin='ours: the end of the warm-up + 100, as the official code')

@@ -6,15 +6,6 @@ default_hooks = dict(checkpoint=dict(interval=1000))
 param_scheduler = [
     # The full learning rate from update 500 on.
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=501),
-    dict(
-        type='PolyLR',
-        by_epoch=False,
-        begin=500,
-        end=10000,
-        power=0.9,
-        eta_min=0.0),
+    dict(_base_.decay, begin=500, end=10000),
 ]
-schedule_source = dict(
-    epochs='paper (Semantic FPN)',
-    warmup='ours: a twentieth of the updates',
-    drops='power: mmseg; ours: to 0')
+schedule_source = dict(warmup='ours: a twentieth of the updates')

@@ -8,15 +8,6 @@ param_scheduler = [
     # The full learning rate from update 1500 on.
     dict(
         type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=1501),
-    dict(
-        type='PolyLR',
-        by_epoch=False,
-        begin=1500,
-        end=160000,
-        power=0.9,
-        eta_min=0.0),
+    dict(_base_.decay, begin=1500, end=160000),
 ]
-schedule_source = dict(
-    epochs='paper (Semantic FPN)',
-    warmup='mmseg (Swin)',
-    drops='power: mmseg; ours: to 0')
+schedule_source = dict(warmup='mmseg (Swin)')

@@ -1,20 +1,7 @@
-# 160,000 updates at batch 32.
-_base_ = './ade20k.py'
-total_batch_size = 32
-train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=160000, val_interval=16000)
-default_hooks = dict(checkpoint=dict(interval=16000))
+# 160,000 updates at batch 32, with mmseg's decay for Swin.
+_base_ = './ade20k_r50_160k_bs32.py'
 param_scheduler = [
-    # The full learning rate from update 1500 on.
-    dict(
-        type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=1501),
-    dict(
-        type='PolyLR',
-        by_epoch=False,
-        begin=1500,
-        end=160000,
-        power=1.0,
-        eta_min=0.0),
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], power=1.0),
 ]
-schedule_source = dict(
-    epochs='paper (Semantic FPN)', warmup='mmseg (Swin)', drops='mmseg')
+schedule_source = dict(drops='mmseg, Swin')

@@ -1,20 +1,7 @@
-# 2,500 updates at batch 2048.
-_base_ = './ade20k.py'
-total_batch_size = 2048
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=2500, val_interval=250)
-default_hooks = dict(checkpoint=dict(interval=250))
+# 2,500 updates at batch 2,048, with mmseg's decay for Swin.
+_base_ = './ade20k_r50_2500_bs2048.py'
 param_scheduler = [
-    # The full learning rate from update 125 on.
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=126),
-    dict(
-        type='PolyLR',
-        by_epoch=False,
-        begin=125,
-        end=2500,
-        power=1.0,
-        eta_min=0.0),
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], power=1.0),
 ]
-schedule_source = dict(
-    epochs='paper (Semantic FPN)',
-    warmup='ours: a twentieth of the updates',
-    drops='mmseg')
+schedule_source = dict(drops='mmseg, Swin')

@@ -2,3 +2,4 @@
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
+drops = dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1)

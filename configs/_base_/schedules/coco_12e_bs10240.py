@@ -1,18 +1,6 @@
-# 12 epochs at batch 10240: 12 updates each, 144 in all.
-_base_ = './coco_12e.py'
-total_batch_size = 10240
-param_scheduler = [
-    # 2 epochs of exponential warm-up: from a thousandth ...
-    dict(type='ConstantLR', factor=1e-3, by_epoch=False, end=10**9),
-    # ... to the full learning rate at update 24.
-    dict(
-        type='ExponentialLR',
-        gamma=1000**(1 / 24),
-        by_epoch=False,
-        begin=0,
-        end=25),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1),
-]
+# 12 epochs at batch 10,240: 144 updates.
+_base_ = ['./coco_12e.py', './coco_bs10240.py']
+param_scheduler = [*_base_.warmup, _base_.drops]
 schedule_source = dict(
     epochs="ours: as the paper's Faster R-CNN with AdamW",
     warmup='ours: 2 epochs, as the official code',

@@ -1,10 +1,6 @@
-# 12 epochs at batch 32: 3,665 updates each, 43,980 in all.
-_base_ = './coco_12e.py'
-total_batch_size = 32
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=501),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11], gamma=0.1),
-]
+# 12 epochs at batch 32: 43,980 updates.
+_base_ = ['./coco_12e.py', './coco_bs32.py']
+param_scheduler = [*_base_.warmup, _base_.drops]
 schedule_source = dict(
     epochs='paper (Faster R-CNN)',
     warmup="ours: mmdet's 500 updates",

@@ -1,18 +1,6 @@
-# 14 epochs at batch 1024: 115 updates each, 1,610 in all.
-_base_ = './coco_14e.py'
-total_batch_size = 1024
-param_scheduler = [
-    # 2 epochs of exponential warm-up: from a thousandth ...
-    dict(type='ConstantLR', factor=1e-3, by_epoch=False, end=10**9),
-    # ... to the full learning rate at update 230.
-    dict(
-        type='ExponentialLR',
-        gamma=1000**(1 / 230),
-        by_epoch=False,
-        begin=0,
-        end=231),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[10, 12], gamma=0.1),
-]
+# 14 epochs at batch 1,024: 1,610 updates.
+_base_ = ['./coco_14e.py', './coco_bs1024.py']
+param_scheduler = [*_base_.warmup, _base_.drops]
 schedule_source = dict(
     epochs='paper',
     warmup='ours: 2 epochs, as the official code',

@@ -1,18 +1,6 @@
-# 14 epochs at batch 256: 459 updates each, 6,426 in all.
-_base_ = './coco_14e.py'
-total_batch_size = 256
-param_scheduler = [
-    # 920 updates, 2 epochs of exponential warm-up: from a thousandth ...
-    dict(type='ConstantLR', factor=1e-3, by_epoch=False, end=10**9),
-    # ... to the full learning rate at update 920.
-    dict(
-        type='ExponentialLR',
-        gamma=1000**(1 / 920),
-        by_epoch=False,
-        begin=0,
-        end=921),
-    dict(type='MultiStepLR', by_epoch=True, milestones=[10, 12], gamma=0.1),
-]
+# 14 epochs at batch 256: 6,426 updates.
+_base_ = ['./coco_14e.py', './coco_bs256.py']
+param_scheduler = [*_base_.warmup, _base_.drops]
 schedule_source = dict(
     epochs='paper',
     warmup='official',

@@ -1,0 +1,13 @@
+# Batch 1,536: 77 updates an epoch.
+total_batch_size = 1536
+warmup = [
+    # 2 epochs, exponential: from a thousandth ...
+    dict(type='ConstantLR', factor=1e-3, by_epoch=False, end=10**9),
+    # ... to the full learning rate at update 154.
+    dict(
+        type='ExponentialLR',
+        gamma=1000**(1 / 154),
+        by_epoch=False,
+        begin=0,
+        end=155),
+]

@@ -1,0 +1,13 @@
+# Batch 512: 230 updates an epoch.
+total_batch_size = 512
+warmup = [
+    # 2 epochs, exponential: from a thousandth ...
+    dict(type='ConstantLR', factor=1e-3, by_epoch=False, end=10**9),
+    # ... to the full learning rate at update 460.
+    dict(
+        type='ExponentialLR',
+        gamma=1000**(1 / 460),
+        by_epoch=False,
+        begin=0,
+        end=461),
+]

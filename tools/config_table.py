@@ -42,9 +42,10 @@ HEAD = """\
 **No result on COCO or ADE20K below was obtained here.** What is reported is
 what the paper, or the README of its official code, states for its own
 implementation. No weights are provided. Here, the configs marked *small* were
-trained for a few updates on a CPU, shrunk and on Digits, by
-`pytest tests/test_ladder.py`; the others were built and their plans checked,
-by the same file.
+trained for a few updates on a CPU, shrunk and on Digits, by the tests
+(`tests/test_ladder.py`; the detector of 1e9 parameters, over FSDP and without
+its mixed precision, by `tests/test_tools.py`). The others were built and their
+plans checked.
 
 ```bash
 python tools/plan.py configs/FOLDER/NAME.py --gpus 8   # what it will run
@@ -65,6 +66,10 @@ install for them: `pip install 'pytorch-optimizer>=4.1'`. The paper does not
 give its learning rates for most rows, nor any setting of LARS and LAMB: those
 here are starting points, by the rule given, and were not tuned.
 """
+ALSO_SMALL = ('faster-rcnn_r50_fpn_agvm-sgd_16e_bs512_coco',
+              'mask-rcnn_r50_fpn_sgd_14e_bs1024_coco',
+              'mask-rcnn_r50_fpn_lars_14e_bs1024_coco',
+              'mask-rcnn_r50_fpn_lamb_14e_bs1024_coco')
 COLUMNS = ('config', 'optimizer', 'batch', 'updates', 'learning rate',
            'warm-up', 'drops', 'AGVM', 'reported', 'run here')
 
@@ -85,23 +90,19 @@ class Sources:
 
 
 def trained_small(paths: list[Path]) -> set[Path]:
-    """The configs that tests/test_ladder.py trains.
+    """The configs that the tests train.
 
     Of each pipeline, backbone and optimizer the largest batch with AGVM, and
-    the one whose 512 images make one update.
+    :data:`ALSO_SMALL`.
     """
     largest: dict[str, tuple[int, Path]] = {}
     for path in paths:
         found = re.match(r'(.+_agvm-[a-z]+)_.*_bs(\d+)_', path.name)
         if found:
-            row = (int(found.group(2)), path)
-            largest[found.group(1)] = max(row,
-                                          largest.get(found.group(1), row))
-    whole = 'faster-rcnn_r50_fpn_agvm-sgd_16e_bs512_coco.py'
-    return {path
-            for _, path in largest.values()
-            } | {path
-                 for path in paths if path.name == whole}
+            stem, batch = found.group(1), int(found.group(2))
+            largest[stem] = max((batch, path), largest.get(stem, (0, path)))
+    also = {path for path in paths if path.stem in ALSO_SMALL}
+    return also.union(path for _, path in largest.values())
 
 
 def describe_row(path: Path, cfg: Config, plan: Plan, small: bool,

@@ -233,7 +233,9 @@ def _rescale(cfg: Config, accumulation: int, earlier: int,
     rescale(cfg.train_dataloader, 'num_batch_per_epoch')
     rescale(cfg.setdefault('log_processor', ConfigDict()), 'window_size', 10)
     cfg.default_hooks.setdefault('logger', ConfigDict(type='LoggerHook'))
-    for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
+    for hook in [
+            *cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])
+    ]:
         name = _type_name(hook)
         if name == 'CheckpointHook' and hook.get('by_epoch', True):
             continue

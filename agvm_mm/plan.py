@@ -120,10 +120,10 @@ def learning_rates(cfg: Config, plan: Plan) -> list[float]:
         schedulers.append(
             PARAM_SCHEDULERS.build(
                 settings, default_args=dict(optimizer=optimizer)))
+    optimizer.step()  # or the schedulers would warn that it never did
     rates = []
     for update in range(1, plan.updates + 1):
         rates.append(optimizer.param_groups[0]['lr'])
-        optimizer.step()
         epoch_ends = plan.epochs and update % plan.updates_per_epoch == 0
         for scheduler in schedulers:
             if epoch_ends or not scheduler.by_epoch:

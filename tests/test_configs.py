@@ -37,6 +37,8 @@ def test_every_pipeline_is_there():
 @pytest.mark.parametrize('path', DIGITS, ids=lambda path: path.stem)
 def test_it_builds(path):
     cfg = load(path)
+    assert cfg.total_batch_size == 16
+    assert dict(type='TotalBatchSizeHook') in cfg.custom_hooks
     model = MODELS.build(cfg.model)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     trained = sum(p.numel() for g in wrapper.optimizer.param_groups

@@ -309,6 +309,8 @@ def test_512_images_in_one_update(images, tmp_path):
             'total_batch_size': 512,
             'max_samples_per_gpu': 16,
             'train_dataloader.dataset.indices': None,
+            'model.backbone.depth': 18,
+            'model.neck.in_channels': [64, 128, 256, 512],
         })
     Runner.from_cfg(resolve(cfg, 1)).train()
     row, = rows(tmp_path)

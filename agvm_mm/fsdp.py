@@ -11,8 +11,8 @@ Use it in place of ``FSDPStrategy``::
 
 MMEngine 0.10 needs four helps:
 
-1. it hands FSDP the arguments of ``optim_state_dict_to_load`` in an order that
-   no torch takes since 2.1, so no run resumes;
+1. it hands FSDP the arguments of ``optim_state_dict_to_load`` in the order of
+   torch 2.0, which torch 2.1 changed, so no run resumes there;
 2. FSDP drops from an optimizer's state whatever is no optimizer's: AGVM's
    state, and the loss scaler's;
 3. it tells a resumed optimizer wrapper its iteration only under accumulation;
@@ -89,9 +89,10 @@ class AGVMFSDPStrategy(FSDPStrategy):
             state_dict (dict): Of the run to resume.
         """
         managed = FSDP.optim_state_dict_to_load(
-            self.model, self.optim_wrapper.optimizer,
-            {k: state_dict[k]
-             for k in MANAGED})
+            model=self.model,
+            optim=self.optim_wrapper.optimizer,
+            optim_state_dict={k: state_dict[k]
+                              for k in MANAGED})
         own = {k: v for k, v in state_dict.items() if k not in MANAGED}
         self.optim_wrapper.load_state_dict({**managed, **own})
 

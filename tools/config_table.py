@@ -27,14 +27,6 @@ FOLDERS = dict(
     semantic_fpn='Semantic FPN, ADE20K',
     upernet='UperNet, ADE20K',
     cascade_mask_rcnn='A detector of 1e9 parameters, COCO')
-TASKS = dict(
-    faster_rcnn='Object Detection',
-    mask_rcnn='Instance Segmentation',
-    panoptic_fpn='Panoptic Segmentation',
-    retinanet='Object Detection',
-    semantic_fpn='Semantic Segmentation',
-    upernet='Semantic Segmentation',
-    cascade_mask_rcnn='Instance Segmentation')
 HEAD = """\
 <!-- Written by tools/config_table.py from the configs; do not edit. -->
 # The large-batch configs

@@ -29,7 +29,9 @@ class TotalBatchSampler(Sampler):
     same however many processes share it, and an epoch holds
     ``ceil(len(dataset) / total_batch_size)`` updates, the last of them filled
     up with the first images of the epoch's order. In MMEngine's samplers the
-    first does not hold, and the second does not under accumulation.
+    first does not hold, and the second does not under accumulation. On top of
+    it a ``batch_sampler``, such as mmdet's ``AspectRatioBatchSampler``, keeps
+    the second alone: it groups each rank's images anew.
 
     Args:
         dataset (Sized): The dataset.

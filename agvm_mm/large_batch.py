@@ -10,21 +10,18 @@ import copy
 import math
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-# Settings that count iterations: hooks by their type's name, with MMEngine's
-# own default where leaving one out means a number.
-HOOK_COUNTS = {
-    'LoggerHook': dict(interval=10),
-    'CheckpointHook': dict(interval=None, save_begin=None),
-    'EMAHook': dict(interval=1, begin_iter=None),
-}
-LOOP_COUNTS = ('max_iters', 'val_interval', 'val_begin')
+from .iterations import (
+    deal_whole_updates,
+    rescale,
+    step_schedulers_by_update,
+)
 
 
 def updates_per_epoch(num_images: int, total_batch_size: int) -> int:
@@ -118,10 +115,12 @@ def resolve(cfg: Config, world_size: int) -> Config:
     counts iterations by the latter (iteration-based loops; the intervals of
     logs, checkpoints, validation and EMA), lets schedulers that count
     iterations step once an update, and deals the data in whole updates. So
-    the count of updates, their learning rates and their samples do not depend
-    on ``world_size``. AGVM's ``begin``, ``end`` and ``interval`` count updates
-    already. A config that :func:`resolve` returned, or that a run dumped, can
-    be resolved again for another ``world_size``.
+    the count of updates and their learning rates do not depend on
+    ``world_size``, and neither do their samples, but where a ``batch_sampler``
+    (mmdet's ``AspectRatioBatchSampler``) groups each rank's own. AGVM's
+    ``begin``, ``end`` and ``interval`` count updates already. A config that
+    :func:`resolve` returned, or that a run dumped, can be resolved again for
+    another ``world_size``.
 
     Args:
         cfg (Config): States ``total_batch_size``, and ``max_samples_per_gpu``
@@ -147,103 +146,12 @@ def resolve(cfg: Config, world_size: int) -> Config:
         cfg.get('max_samples_per_gpu', loader.batch_size),
         2 if 'agvm' in cfg.optim_wrapper else 1)
     earlier = cfg.optim_wrapper.get('accumulative_counts', 1)
-    _deal_whole_updates(cfg, samples, by_iteration)
-    _step_schedulers_by_update(cfg, earlier, by_iteration)
+    deal_whole_updates(cfg, samples, by_iteration)
+    step_schedulers_by_update(cfg, earlier, by_iteration)
     loader.batch_size = samples
     cfg.optim_wrapper.accumulative_counts = accumulation
-    _rescale(cfg, accumulation, earlier, by_iteration)
+    rescale(cfg, accumulation, earlier, by_iteration)
     return cfg
-
-
-def _type_name(settings: dict | None) -> str:
-    """The bare name of a ``type`` that may be a name, a path or a class."""
-    kind = (settings or {}).get('type', '')
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition('.')[2]
-
-
-def _deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
-    sampler = cfg.train_dataloader.sampler
-    known = ('DefaultSampler', 'InfiniteSampler', 'TotalBatchSampler')
-    if _type_name(sampler) not in known:
-        if by_iteration:  # Each update takes what comes next, of any sampler.
-            return
-        raise ValueError(
-            f'train_dataloader.sampler.type={sampler.type!r} cannot be dealt '
-            'in whole updates; with total_batch_size use DefaultSampler')
-    settings = {k: sampler[k] for k in ('shuffle', 'seed') if k in sampler}
-    cfg.train_dataloader.sampler = ConfigDict(
-        type='TotalBatchSampler',
-        total_batch_size=cfg.total_batch_size,
-        samples_per_gpu=samples,
-        endless=by_iteration,
-        **settings)
-
-
-def _step_schedulers_by_update(cfg: Config, earlier: int,
-                               by_iteration: bool) -> None:
-    hooks = cfg.setdefault('default_hooks', ConfigDict())
-    resolved = _type_name(
-        hooks.get('param_scheduler')) == 'UpdateParamSchedulerHook'
-    if earlier != 1 and not resolved:
-        raise ValueError(
-            f'optim_wrapper.accumulative_counts={earlier} beside '
-            f'total_batch_size={cfg.total_batch_size}: leave it out, because '
-            'it follows from the number of processes, and write the schedule '
-            'in updates')
-    hooks.param_scheduler = ConfigDict(type='UpdateParamSchedulerHook')
-    schedulers = cfg.get('param_scheduler') or []
-    for index, scheduler in enumerate(
-            schedulers if isinstance(schedulers, list) else [schedulers]):
-        by_update = not scheduler.get('by_epoch', True)
-        if by_update and scheduler.get('end') is None and by_iteration:
-            # MMEngine's default is max_iters, which is about to be rescaled.
-            scheduler.end = cfg.train_cfg.max_iters // earlier
-        elif by_update and scheduler.get('end') is None:
-            raise ValueError(
-                f'param_scheduler[{index}].end is not set, and would count '
-                'iterations: set it to the number of updates')
-        elif scheduler.get('convert_to_iter_based'):
-            raise ValueError(
-                f'param_scheduler[{index}].convert_to_iter_based counts '
-                'iterations: give its begin and end in updates, with '
-                'by_epoch=False')
-
-
-def _rescale(cfg: Config, accumulation: int, earlier: int,
-             by_iteration: bool) -> None:
-    """Turn counts of ``earlier`` iterations an update into this run's."""
-    if accumulation == earlier:
-        return
-
-    def rescale(settings: dict, key: str, default: int | None = None) -> None:
-        count = settings.get(key, default)
-        # A negative count switches something off; others, as 'epoch', name it.
-        if isinstance(count, int) and count > 0:
-            settings[key] = math.ceil(count * accumulation / earlier)
-
-    if by_iteration:
-        for key in LOOP_COUNTS:
-            rescale(cfg.train_cfg, key,
-                    1000 if key == 'val_interval' else None)
-        if cfg.train_cfg.get('dynamic_intervals'):
-            cfg.train_cfg.dynamic_intervals = [[
-                math.ceil(n * accumulation / earlier) for n in pair
-            ] for pair in cfg.train_cfg.dynamic_intervals]
-    rescale(cfg.train_dataloader, 'num_batch_per_epoch')
-    rescale(cfg.setdefault('log_processor', ConfigDict()), 'window_size', 10)
-    cfg.default_hooks.setdefault('logger', ConfigDict(type='LoggerHook'))
-    for hook in [
-            *cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])
-    ]:
-        name = _type_name(hook)
-        if name == 'CheckpointHook' and hook.get('by_epoch', True):
-            continue
-        if name == 'EMAHook' and not hook.get('begin_epoch'):
-            # From the first update on: its last micro-batch, not its first.
-            hook.begin_iter = hook.get('begin_iter') or 1
-        for key, default in HOOK_COUNTS.get(name, {}).items():
-            rescale(hook, key, default)
 
 
 @HOOKS.register_module()

@@ -131,6 +131,20 @@ def learning_rates(cfg: Config, plan: Plan) -> list[float]:
     return rates
 
 
+def drops(rates: list[float]) -> list[int]:
+    """The updates at which a learning rate falls to less than half.
+
+    The slow fall of a polynomial is none, nor is its end at 0.
+
+    Args:
+        rates (list[float]): From :func:`learning_rates`.
+    """
+    return [
+        update for update in range(1, len(rates))
+        if 0 < rates[update] < 0.5 * rates[update - 1]
+    ]
+
+
 def num_train_images(cfg: Config) -> int:
     """The images of a config's training set, as stated or as counted.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from mmengine.config import Config
 
-from agvm_mm.plan import Plan, learning_rates, make_plan
+from agvm_mm.plan import Plan, drops, learning_rates, make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = dict(
@@ -111,10 +111,7 @@ def describe_row(path: Path, cfg: Config, plan: Plan, small: bool,
     if 'lr' in cfg.lr_source:
         rule = (f'by the square-root rule from {cfg.lr_source.lr:g} at '
                 f'{cfg.lr_source.batch:,} ({rule})')
-    drops = [
-        f'{u:,}'
-        for u in range(1, len(rates)) if 0 < rates[u] < 0.5 * rates[u - 1]
-    ] or ['polynomial']
+    falls = [f'{u:,}' for u in drops(rates)] or ['polynomial']
     agvm = '-'
     if plan.agvm is not None:
         agvm = (f'from {plan.agvm["begin"]:,} '
@@ -135,7 +132,7 @@ def describe_row(path: Path, cfg: Config, plan: Plan, small: bool,
         f'{updates} {sources.mark(cfg.schedule_source.epochs)}',
         f'{peak:.4g} {sources.mark(rule)}',
         f'{rates.index(peak):,} {sources.mark(cfg.schedule_source.warmup)}',
-        f'{", ".join(drops)} {sources.mark(cfg.schedule_source.drops)}',
+        f'{", ".join(falls)} {sources.mark(cfg.schedule_source.drops)}',
         agvm,
         reported or '-',
         'small' if small else '-',

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from agvm_mm.large_batch import linear_lr, square_root_lr
 from agvm_mm.logs import modules_of, read_log
-from agvm_mm.plan import Plan, learning_rates, make_plan
+from agvm_mm.plan import Plan, drops, learning_rates, make_plan
 
 
 def describe(cfg: Config, plan: Plan) -> list[tuple[str, str]]:
@@ -29,11 +29,7 @@ def describe(cfg: Config, plan: Plan) -> list[tuple[str, str]]:
     total = plan.total_batch_size
     rates = learning_rates(cfg, plan)
     peak = max(rates)
-    # Drops, not the slow fall of a polynomial, nor its end at 0.
-    drops = [
-        f'{rates[u]:.4g} at update {u:,}' for u in range(1, len(rates))
-        if 0 < rates[u] < 0.5 * rates[u - 1]
-    ]
+    falls = [f'{rates[u]:.4g} at update {u:,}' for u in drops(rates)]
     updates = f'{plan.updates:,}'
     if plan.epochs is not None:
         updates += (f' = {plan.epochs} epochs x {plan.updates_per_epoch:,}; '
@@ -51,7 +47,7 @@ def describe(cfg: Config, plan: Plan) -> list[tuple[str, str]]:
         ('images seen', f'{plan.images_seen:,}'),
         ('learning rate', f'{peak:.4g}, {cfg.optim_wrapper.optimizer.type}'),
         ('warm-up', f'{rates.index(peak):,} updates, from {rates[0]:.4g}'),
-        ('afterwards', ', '.join([*drops, f'{rates[-1]:.4g} at the end'])),
+        ('afterwards', ', '.join([*falls, f'{rates[-1]:.4g} at the end'])),
         ('at other batches', f'{"; ".join(other)} (square-root or linear '
          'rule)'),
     ]

@@ -121,13 +121,14 @@ def main() -> None:
     if args.launcher != 'none' and not torch.cuda.is_available():
         cfg.setdefault('model_wrapper_cfg',
                        dict(type='CPUDistributedDataParallel'))
-    split = 'total_batch_size' in cfg or args.samples_per_gpu is not None
+    # TotalBatchSizeHook tells who splits by hand if the total is missed.
+    split = 'total_batch_size' in cfg and not (BY_HAND
+                                               & set(args.cfg_options or {}))
     try:
         check_data(cfg, args.config)
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
-        elif BY_HAND & set(args.cfg_options or {}):
-            split = False  # TotalBatchSizeHook tells if the total is missed.
+            split = True
         if split:
             cfg = resolve(cfg, world_size(args.launcher))
     except (FileNotFoundError, ValueError) as error:

@@ -1,0 +1,133 @@
+"""What in a config counts iterations, and is meant to count updates."""
+from __future__ import annotations
+
+import math
+
+from mmengine.config import Config, ConfigDict
+
+# Settings that count iterations: hooks by their type's name, with MMEngine's
+# own default where leaving one out means a number.
+HOOK_COUNTS = {
+    'LoggerHook': dict(interval=10),
+    'CheckpointHook': dict(interval=None, save_begin=None),
+    'EMAHook': dict(interval=1, begin_iter=None),
+}
+LOOP_COUNTS = ('max_iters', 'val_interval', 'val_begin')
+
+
+def _type_name(settings: dict | None) -> str:
+    """The bare name of a ``type`` that may be a name, a path or a class."""
+    kind = (settings or {}).get('type', '')
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.rpartition('.')[2]
+
+
+def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
+    """Let a sampler of ours deal the data, in whole updates.
+
+    Args:
+        cfg (Config): It is changed.
+        samples (int): Of one micro-batch.
+        by_iteration (bool): Whether the training loop counts iterations.
+
+    Raises:
+        ValueError: If another sampler's epochs would end inside an update.
+    """
+    sampler = cfg.train_dataloader.sampler
+    known = ('DefaultSampler', 'InfiniteSampler', 'TotalBatchSampler')
+    if _type_name(sampler) not in known:
+        if by_iteration:  # Each update takes what comes next, of any sampler.
+            return
+        raise ValueError(
+            f'train_dataloader.sampler.type={sampler.type!r} cannot be dealt '
+            'in whole updates; with total_batch_size use DefaultSampler')
+    settings = {k: sampler[k] for k in ('shuffle', 'seed') if k in sampler}
+    cfg.train_dataloader.sampler = ConfigDict(
+        type='TotalBatchSampler',
+        total_batch_size=cfg.total_batch_size,
+        samples_per_gpu=samples,
+        endless=by_iteration,
+        **settings)
+
+
+def step_schedulers_by_update(cfg: Config, earlier: int,
+                              by_iteration: bool) -> None:
+    """Let schedulers that count iterations count updates.
+
+    Args:
+        cfg (Config): It is changed.
+        earlier (int): The ``accumulative_counts`` that it was written for.
+        by_iteration (bool): Whether the training loop counts iterations.
+
+    Raises:
+        ValueError: If a scheduler cannot be read in updates.
+    """
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    resolved = _type_name(
+        hooks.get('param_scheduler')) == 'UpdateParamSchedulerHook'
+    if earlier != 1 and not resolved:
+        raise ValueError(
+            f'optim_wrapper.accumulative_counts={earlier} beside '
+            f'total_batch_size={cfg.total_batch_size}: leave it out, because '
+            'it follows from the number of processes, and write the schedule '
+            'in updates')
+    hooks.param_scheduler = ConfigDict(type='UpdateParamSchedulerHook')
+    schedulers = cfg.get('param_scheduler') or []
+    for index, scheduler in enumerate(
+            schedulers if isinstance(schedulers, list) else [schedulers]):
+        by_update = not scheduler.get('by_epoch', True)
+        if by_update and scheduler.get('end') is None and by_iteration:
+            # MMEngine's default is max_iters, which is about to be rescaled.
+            scheduler.end = cfg.train_cfg.max_iters // earlier
+        elif by_update and scheduler.get('end') is None:
+            raise ValueError(
+                f'param_scheduler[{index}].end is not set, and would count '
+                'iterations: set it to the number of updates')
+        elif scheduler.get('convert_to_iter_based'):
+            raise ValueError(
+                f'param_scheduler[{index}].convert_to_iter_based counts '
+                'iterations: give its begin and end in updates, with '
+                'by_epoch=False')
+
+
+def rescale(cfg: Config, accumulation: int, earlier: int,
+            by_iteration: bool) -> None:
+    """Turn counts of ``earlier`` iterations an update into this run's.
+
+    Args:
+        cfg (Config): It is changed.
+        accumulation (int): The ``accumulative_counts`` of this run.
+        earlier (int): The ``accumulative_counts`` that it was written for.
+        by_iteration (bool): Whether the training loop counts iterations.
+    """
+    if accumulation == earlier:
+        return
+
+    def multiply(settings: dict, key: str, default: int | None = None) -> None:
+        count = settings.get(key, default)
+        # A negative count switches something off; others, as 'epoch', name it.
+        if isinstance(count, int) and count > 0:
+            settings[key] = math.ceil(count * accumulation / earlier)
+
+    if by_iteration:
+        for key in LOOP_COUNTS:
+            multiply(cfg.train_cfg, key,
+                     1000 if key == 'val_interval' else None)
+        if cfg.train_cfg.get('dynamic_intervals'):
+            cfg.train_cfg.dynamic_intervals = [[
+                math.ceil(n * accumulation / earlier) for n in pair
+            ] for pair in cfg.train_cfg.dynamic_intervals]
+    multiply(cfg.train_dataloader, 'num_batch_per_epoch')
+    multiply(cfg.setdefault('log_processor', ConfigDict()), 'window_size', 10)
+    cfg.default_hooks.setdefault('logger', ConfigDict(type='LoggerHook'))
+    for hook in [
+            *cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])
+    ]:
+        name = _type_name(hook)
+        if name == 'CheckpointHook' and hook.get('by_epoch', True):
+            continue
+        if name == 'EMAHook' and not hook.get('begin_epoch'):
+            # From the first update on: its last micro-batch, not its first.
+            hook.begin_iter = hook.get('begin_iter') or 1
+        for key, default in HOOK_COUNTS.get(name, {}).items():
+            multiply(hook, key, default)

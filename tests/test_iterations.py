@@ -1,0 +1,133 @@
+"""What counts iterations counts updates, by way of resolve."""
+import pytest
+from mmengine.config import Config
+
+from agvm_mm.large_batch import resolve
+
+
+def config(**more):
+    """A config as mmseg writes them, with everything that counts."""
+    cfg = Config(
+        dict(
+            total_batch_size=64,
+            max_samples_per_gpu=4,
+            train_dataloader=dict(
+                batch_size=2,
+                sampler=dict(type='InfiniteSampler', shuffle=False)),
+            train_cfg=dict(
+                type='IterBasedTrainLoop',
+                max_iters=100,
+                val_interval=10,
+                dynamic_intervals=[[50, 5]]),
+            optim_wrapper=dict(
+                type='AGVMOptimWrapper',
+                agvm=dict(begin=20, end=90),
+                optimizer=dict(type='SGD', lr=0.1)),
+            param_scheduler=[
+                dict(type='LinearLR', by_epoch=False, begin=0, end=10),
+                dict(type='PolyLR', by_epoch=False, begin=10),
+            ],
+            log_processor=dict(by_epoch=False, window_size=20),
+            default_hooks=dict(
+                logger=dict(type='LoggerHook', interval=5),
+                checkpoint=dict(
+                    type='CheckpointHook', by_epoch=False, interval=25)),
+            custom_hooks=[
+                dict(type='EMAHook', interval=2, begin_iter=5),
+                dict(type='TotalBatchSizeHook')
+            ]))
+    cfg.merge_from_dict(more)
+    return cfg
+
+
+def test_resolve_rescales_what_counts_iterations():
+    before = config()
+    cfg = resolve(before, 4)
+    assert before.to_dict() == config().to_dict()  # not changed
+    assert cfg.train_dataloader.batch_size == 4
+    assert cfg.optim_wrapper.accumulative_counts == 4
+    assert cfg.train_cfg.max_iters == 400
+    assert cfg.train_cfg.val_interval == 40
+    assert cfg.train_cfg.dynamic_intervals == [[200, 20]]
+    assert cfg.default_hooks.logger.interval == 20
+    assert cfg.default_hooks.checkpoint.interval == 100
+    assert cfg.log_processor.window_size == 80
+    assert cfg.custom_hooks[0] == dict(
+        type='EMAHook', interval=8, begin_iter=20)
+    assert cfg.train_dataloader.sampler == dict(
+        type='TotalBatchSampler',
+        total_batch_size=64,
+        samples_per_gpu=4,
+        endless=True,
+        shuffle=False)
+    # These count updates.
+    assert cfg.optim_wrapper.agvm == dict(begin=20, end=90)
+    assert cfg.param_scheduler[0].end == 10
+    assert cfg.param_scheduler[1].end == 100
+    assert cfg.default_hooks.param_scheduler.type == 'UpdateParamSchedulerHook'
+
+
+def test_defaults_are_rescaled_too():
+    cfg = config()
+    for key in ('default_hooks', 'log_processor'):
+        cfg.pop(key)
+    cfg.train_cfg.pop('val_interval')
+    cfg.custom_hooks = [dict(type='EMAHook')]
+    cfg = resolve(cfg, 4)
+    assert cfg.default_hooks.logger == dict(type='LoggerHook', interval=40)
+    assert cfg.log_processor.window_size == 40
+    # The end of the first update, and of every one from there.
+    assert cfg.custom_hooks[0] == dict(
+        type='EMAHook', interval=4, begin_iter=4)
+    assert cfg.train_cfg.val_interval == 4000
+
+
+@pytest.mark.parametrize('worlds', [(4, 1), (4, 16), (1, 2, 8), (8, 8)])
+def test_resolved_configs_resolve_again(worlds):
+    """As a user does who starts from the config that a run dumped."""
+    cfg = config()
+    for world_size in worlds:
+        cfg = resolve(cfg, world_size)
+    assert cfg.to_dict() == resolve(config(), worlds[-1]).to_dict()
+
+
+def test_epochs_are_left_alone():
+    cfg = config(
+        train_cfg=dict(_delete_=True, by_epoch=True, max_epochs=12),
+        default_hooks=dict(checkpoint=dict(by_epoch=True, interval=1)))
+    cfg.param_scheduler = [
+        dict(type='MultiStepLR', by_epoch=True, milestones=[8, 11])
+    ]
+    cfg.train_dataloader.sampler.type = 'mmengine.dataset.DefaultSampler'
+    resolved = resolve(cfg, 4)
+    assert resolved.train_cfg == cfg.train_cfg
+    assert resolved.param_scheduler == cfg.param_scheduler
+    assert resolved.default_hooks.checkpoint.interval == 1
+    assert resolved.default_hooks.logger.interval == 20
+    assert not resolved.train_dataloader.sampler.endless
+    # The batch of the dataloader is the most that fits, if nothing else is
+    # said.
+    cfg.pop('max_samples_per_gpu')
+    assert resolve(cfg, 4).optim_wrapper.accumulative_counts == 8
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (dict(total_batch_size=None), 'total_batch_size is not set'),
+    ({
+        'optim_wrapper.accumulative_counts': 2
+    }, 'optim_wrapper.accumulative_counts=2 beside total_batch_size=64'),
+    ({
+        'param_scheduler.0.convert_to_iter_based': True,
+        'param_scheduler.0.by_epoch': True
+    }, r'param_scheduler\[0\].convert_to_iter_based'),
+    ({
+        'train_cfg': dict(_delete_=True, by_epoch=True, max_epochs=12),
+    }, r'param_scheduler\[1\].end is not set'),
+    ({
+        'train_cfg': dict(_delete_=True, by_epoch=True, max_epochs=12),
+        'train_dataloader.sampler.type': 'ClassAwareSampler',
+    }, "train_dataloader.sampler.type='ClassAwareSampler'"),
+])
+def test_what_cannot_be_said_in_updates(change, message):
+    with pytest.raises(ValueError, match=message):
+        resolve(config(**change), 4)

@@ -12,6 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+# Gradients are taken together in chunks of so many elements (32 MB in single
+# precision): one kernel for many small tensors, while what a chunk keeps from
+# being freed, and its temporaries, stay far below the whole gradient.
+CHUNK = 2**23
+
 
 class Parameter(NamedTuple):
     """A parameter of an optimizer.
@@ -27,6 +32,27 @@ class Parameter(NamedTuple):
 
 
 Gradient = Tuple[Parameter, Tensor]
+
+
+def chunks(parameters: Sequence[Parameter]) -> Iterator[list[Parameter]]:
+    """Cut parameters into runs of about ``CHUNK`` elements.
+
+    Args:
+        parameters (Sequence[Parameter]): Of any sizes.
+
+    Yields:
+        list[Parameter]: In the same order, at least one in each.
+    """
+    chunk: list[Parameter] = []
+    numel = 0
+    for parameter in parameters:
+        chunk.append(parameter)
+        numel += parameter.tensor.numel()
+        if numel >= CHUNK:
+            yield chunk
+            chunk, numel = [], 0
+    if chunk:
+        yield chunk
 
 
 def update_directions(optimizer: Optimizer,

@@ -1,14 +1,14 @@
 """The one buffer of the paper's estimator: half of the update's gradient."""
 from __future__ import annotations
 
+from functools import partial
 from typing import Sequence
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .direction import Gradient, Parameter, update_directions
-from .variance import half_batch_variance
+from .direction import Gradient, Parameter, chunks, squared_norms
 
 
 class HalfGradient:
@@ -53,20 +53,32 @@ class HalfGradient:
             Tensor: Phi, float64, one element a module; NaN for a module
             without a direction.
         """
-        # Module by module: the temporary copies are of one module's size.
-        variance = torch.full((num_modules, ),
-                              float('nan'),
-                              dtype=torch.float64,
-                              device=self.flat.device)
-        for module in range(num_modules):
+        ones = torch.ones(
+            num_modules, dtype=torch.float64, device=self.flat.device)
+        squares = partial(self._squares, optimizer, parameters)
+        first = squares(ones, 0 * ones)
+        second = squares(-ones, ones)
+        # |u - v|^2 / 2 of the unit vectors, as in half_batch_variance, with
+        # u - v = half / |first| - (mean - half) / |second|.
+        to_unit1, to_unit2 = first.rsqrt(), second.rsqrt()
+        difference = squares(to_unit1 + to_unit2, -to_unit2)
+        return torch.where((first > 0) & (second > 0), difference / 2,
+                           float('nan'))
+
+    def _squares(self, optimizer: Optimizer, parameters: Sequence[Parameter],
+                 of_half: Tensor, of_mean: Tensor) -> Tensor:
+        """Squared norms of ``of_half * half + of_mean * mean`` by module."""
+        sums = torch.zeros_like(of_half)
+        for module, weights in enumerate(
+                zip(of_half.tolist(), of_mean.tolist())):
             members = [p for p in parameters if p.module == module]
-            ours = [(p, self._pieces[p.tensor]) for p in members]
-            other = [(p, p.tensor.grad - half) for p, half in ours]
-            vectors = [[
-                direction.flatten()
-                for _, direction in update_directions(optimizer, half)
-            ] for half in (ours, other)]
-            if vectors[0]:
-                g1, g2 = map(torch.cat, vectors)
-                variance[module] = half_batch_variance(g1, g2)
-        return variance
+            # In chunks, so that no temporary is of the gradient's size.
+            for chunk in chunks(members):
+                vectors = torch._foreach_mul(
+                    [self._pieces[p.tensor] for p in chunk], weights[0])
+                torch._foreach_add_(
+                    vectors, [p.tensor.grad for p in chunk], alpha=weights[1])
+                for _, square in squared_norms(optimizer,
+                                               list(zip(chunk, vectors))):
+                    sums[module] += square
+        return sums

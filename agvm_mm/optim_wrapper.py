@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Iterator
 
 import torch
+import torch._dynamo
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
@@ -133,6 +134,7 @@ class _AGVMMixin:
         """
         self.replicas.check(model, self._accumulative_counts)
         super().initialize_count_status(model, init_counts, max_counts)
+        self.replicas.samples.attach(model)
         updates = math.ceil(max_counts / self._accumulative_counts)
         if updates <= self.begin:
             print_log(
@@ -144,12 +146,14 @@ class _AGVMMixin:
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """The base class's context; on a measured update it counts samples."""
-        counting = (
-            self.replicas.count_samples(model)
-            if self._is_measured(self._current_update) else nullcontext())
-        with super().optim_context(model), counting:
+        self.replicas.samples.attach(model)
+        self.replicas.samples.active = self._is_measured(self._current_update)
+        with super().optim_context(model):
             yield
 
+    # Backward and step stay outside of compiled graphs: hooks and schedules
+    # change from update to update, and each change would compile anew.
+    @torch._dynamo.disable
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """The base class's backward pass, observed on a measured update."""
         if self._is_measured(self._current_update):
@@ -158,6 +162,7 @@ class _AGVMMixin:
         else:
             super().backward(loss, **kwargs)
 
+    @torch._dynamo.disable
     def step(self, **kwargs: Any) -> None:
         """Measure if it is time, then step each module at lr * lr_scale."""
         # The backward pass has counted itself already.

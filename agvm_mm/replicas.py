@@ -22,16 +22,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from .direction import Gradient, Parameter, squared_norms
+from .direction import CHUNK, Gradient, Parameter, chunks, squared_norms
 from .half_batch import HalfGradient
+from .sample_counter import SampleCounter
 from .variance import replica_variance
 
 ESTIMATORS = ('replica', 'half_batch')
-
-# Gradients wait for each other in chunks of so many elements (32 MB in single
-# precision): one norm kernel for many small tensors, while the memory that a
-# waiting gradient keeps from being freed stays far below the whole gradient's.
-CHUNK = 2**23
 
 
 class ReplicaSums(NamedTuple):
@@ -65,6 +61,9 @@ class Replicas:
             the gradient's size and, over ranks, all-reduces it within each
             half of them.
 
+    Attributes:
+        samples (SampleCounter): Of this rank's part of a measured update.
+
     Raises:
         ValueError: If the estimator is unknown.
     """
@@ -77,6 +76,7 @@ class Replicas:
         self.optimizer = optimizer
         self.modules = list(modules)
         self.estimator = estimator
+        self.samples = SampleCounter()
         self.num_ranks = _num_ranks()
         # The ranks that hold the same mean gradient.
         self._mean_copies = self.num_ranks
@@ -87,7 +87,7 @@ class Replicas:
 
     def _reset(self) -> None:
         self._micro_batches = 0
-        self._num_samples = 0
+        self.samples.total = 0
         self._pending: list[Gradient] = []
         self._pending_numel = 0
         self._sum_sq: list[Tensor | float] = [0.0] * len(self.modules)
@@ -120,19 +120,6 @@ class Replicas:
                 'MMDistributedDataParallel, or leave it out')
 
     @contextmanager
-    def count_samples(self, model: nn.Module) -> Iterator[None]:
-        """Count the samples that the model is called with in this context."""
-
-        def count(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            self._num_samples += _num_samples(args, kwargs)
-
-        handle = model.register_forward_pre_hook(count, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    @contextmanager
     def observe(self, loss: Tensor, micro_batches: int) -> Iterator[None]:
         """Measure the one backward pass that runs in this context.
 
@@ -147,6 +134,7 @@ class Replicas:
         # Halves are halves of the ranks or, on one rank, of micro-batches.
         self._filling_half = self._half is not None and (
             self.num_ranks > 1 or self._micro_batches < micro_batches // 2)
+        self._seen: set[Tensor] = set()
         handles = [
             p.tensor.register_hook(lambda grad, p=p: self._hold(p, grad))
             for p in parameters
@@ -195,7 +183,7 @@ class Replicas:
                 self._half.variance(self.optimizer, parameters,
                                     len(self.modules)) / self.num_ranks)
         samples = torch.full((1, ),
-                             self._num_samples,
+                             self.samples.total,
                              dtype=torch.float64,
                              device=device)
         # mean_sq and Phi are the same on all ranks but for rounding; averaged,
@@ -229,6 +217,14 @@ class Replicas:
         torch.autograd.Variable._execution_engine.queue_callback(self._flush)
 
     def _hold(self, parameter: Parameter, grad: Tensor) -> None:
+        if parameter.tensor in self._seen:
+            raise RuntimeError(
+                f'the gradient of {_name(parameter)} came in several parts, '
+                'whose norm AGVM cannot tell: reentrant activation '
+                'checkpointing covers a module that the model calls more than '
+                'once. Call torch.utils.checkpoint with use_reentrant=False, '
+                'or leave that module out')
+        self._seen.add(parameter.tensor)
         # Detached: autograd may then still take this storage as .grad.
         self._pending.append((parameter, grad.detach()))
         self._pending_numel += grad.numel()
@@ -248,7 +244,7 @@ class Replicas:
     def _mean_sq(self, parameters: list[Parameter]) -> list[Tensor | float]:
         """|G|^2 by module, in chunks as the replicas' own."""
         sums: list[Tensor | float] = [0.0] * len(self.modules)
-        for chunk in _chunks(parameters):
+        for chunk in chunks(parameters):
             gradients = [(p, p.tensor.grad) for p in chunk]
             for module, square in squared_norms(self.optimizer, gradients):
                 sums[module] = sums[module] + square
@@ -275,22 +271,9 @@ def _new_half_group(num_ranks: int) -> dist.ProcessGroup:
     return groups[dist.get_rank() >= num_ranks // 2]
 
 
-def _chunks(parameters: list[Parameter]) -> Iterator[list[Parameter]]:
-    chunk: list[Parameter] = []
-    numel = 0
-    for parameter in parameters:
-        chunk.append(parameter)
-        numel += parameter.tensor.numel()
-        if numel >= CHUNK:
-            yield chunk
-            chunk, numel = [], 0
-    if chunk:
-        yield chunk
-
-
-def _num_samples(args: tuple, kwargs: dict) -> int:
-    """The batch size of a call to an MMEngine model, 0 if it is unknown."""
-    for value in (kwargs.get('data_samples'), kwargs.get('inputs'), *args):
-        if isinstance(value, (list, tuple, Tensor)):
-            return len(value)
-    return 0
+def _name(parameter: Parameter) -> str:
+    for tensor, name in zip(parameter.group['params'],
+                            parameter.group['param_names']):
+        if tensor is parameter.tensor:
+            return name
+    raise KeyError('a parameter outside of its group')

@@ -215,30 +215,6 @@ def test_unused_parameters_and_empty_ranks():
     assert 'train/agvm/variance/zero' not in logged
 
 
-def compress(rank, num_ranks):
-    from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
-    called = []
-
-    def hook(group, bucket):
-        called.append(bucket.index())
-        return default_hooks.bf16_compress_hook(group, bucket)
-
-    model = ToyDetector()
-    wrapper = build_wrapper(model, begin=0, interval=1)
-    ddp = DistributedDataParallel(model)
-    ddp.register_comm_hook(None, hook)
-    wrapper.initialize_count_status(ddp, 0, 5)
-    train(ddp, wrapper, 1, range(5), rank, num_ranks, dtype=torch.float32)
-    return len(called), wrapper.state_dict()['agvm']['lr_scale']
-
-
-def test_users_comm_hook_stays_in_force():
-    ranks = run_ranks(compress, 2, 2)
-    assert all(called == 5 for called, _ in ranks)
-    assert ranks[0][1] == ranks[1][1]
-    assert ranks[0][1]['neck'] != 1
-
-
 def refuse(rank):
     model = ToyDetector()
     wrapper = build_wrapper(model)

@@ -18,6 +18,7 @@ from typing import Any, Callable
 
 import torch
 from benchmarks import estimator, log_line, overhead, report, scale, step
+from benchmarks.training import PIPELINES, QUICK
 from rich.console import Console
 
 PARTS = ('overhead', 'step', 'estimator', 'scale')
@@ -34,7 +35,10 @@ def run_overhead(args: argparse.Namespace, progress: Progress,
     for name in args.pipelines:
         progress(f'{name}, some minutes')
         found[name] = overhead.measure(
-            name,
+            {
+                **PIPELINES,
+                **QUICK
+            }[name],
             ranks=args.ranks,
             repetitions=args.repetitions,
             image_scale=args.image_scale,
@@ -117,8 +121,8 @@ def parse_args() -> argparse.Namespace:
     group.add_argument(
         '--pipelines',
         nargs='+',
-        choices=list(overhead.PIPELINES),
-        default=list(overhead.PIPELINES))
+        choices=[*PIPELINES, *QUICK],
+        default=list(PIPELINES))
     group.add_argument(
         '--ranks', type=int, default=2, help='processes (default: 2)')
     group.add_argument(
@@ -138,7 +142,7 @@ def parse_args() -> argparse.Namespace:
         choices=list(step.MODEL_CONFIGS),
         default=list(step.MODEL_CONFIGS))
     group.add_argument(
-        '--steps', type=int, default=15, help='timed steps (default: 15)')
+        '--steps', type=int, default=30, help='timed steps (default: 30)')
 
     group = parser.add_argument_group('estimator')
     for name, default, what in (

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -97,10 +98,16 @@ def trained_small(paths: list[Path]) -> set[Path]:
     return also.union(path for _, path in largest.values())
 
 
-def describe_row(path: Path, cfg: Config, plan: Plan, small: bool,
-                 sources: Sources) -> tuple[str, ...]:
+def read(path: Path) -> tuple[Config, Plan, list[float]]:
+    """A config, what it runs, and the learning rate of each update."""
+    cfg = Config.fromfile(path)
+    plan = make_plan(cfg, 1)
+    return cfg, plan, learning_rates(cfg, plan)
+
+
+def describe_row(path: Path, cfg: Config, plan: Plan, rates: list[float],
+                 small: bool, sources: Sources) -> tuple[str, ...]:
     """One row of a table, a cell for each of :data:`COLUMNS`."""
-    rates = learning_rates(cfg, plan)
     peak = max(rates)
     optimizer = cfg.optim_wrapper.optimizer
     method = ('' if plan.agvm is None else 'AGVM + ') + optimizer.type
@@ -169,6 +176,8 @@ def build() -> dict[Path, str]:
                     for path in (ROOT / 'configs' / folder).glob('*.py')),
                    key=order)
     small = trained_small(paths)
+    with ProcessPoolExecutor() as pool:
+        found = dict(zip(paths, pool.map(read, paths)))
     text, models = [HEAD], []
     for folder, title in FOLDERS.items():
         text.append(f'\n## {title}\n')
@@ -177,9 +186,8 @@ def build() -> dict[Path, str]:
         for path in paths:
             if path.parent.name != folder:
                 continue
-            cfg = Config.fromfile(path)
-            plan = make_plan(cfg, 1)
-            row = describe_row(path, cfg, plan, path in small, sources)
+            cfg, plan, rates = found[path]
+            row = describe_row(path, cfg, plan, rates, path in small, sources)
             text.append(f'| {" | ".join(row)} |')
             models.append(index_entry(path, cfg, plan))
     text.append('\n## Sources\n')

@@ -5,8 +5,9 @@ from typing import Iterator, NamedTuple
 
 from rich.table import Table
 
-from .overhead import INTERVALS, MEASURED, UNMEASURED
+from .overhead import INTERVALS
 from .scale import PAPER
+from .training import MEASURED, PIPELINES, UNMEASURED
 
 # A tensor counts as gradient-sized from this share of the gradient on.
 SIZED = 0.5
@@ -35,7 +36,7 @@ def goals(results: dict) -> list[Goal]:
     """
     found = []
     for name, one in results.get('overhead', {}).items():
-        if name == 'log_line':
+        if name not in PIPELINES:
             continue
         counted = one['counted']
         gradient = counted['gradient_bytes']
@@ -55,8 +56,8 @@ def goals(results: dict) -> list[Goal]:
             Goal(f'{name}: {what}', value, limit, value <= limit)
             for what, (value, limit) in limits.items())
     on_gpu = results.get('machine', {}).get('gpu') is not None
-    # On a CPU 'never slower': equal work, timed to 2%.
-    least = 3.0 if on_gpu else 0.98
+    # On a CPU 'never slower': the work is equal, and timed to some 5%.
+    least = 3.0 if on_gpu else 0.95
     for name, variants in results.get('step', {}).items():
         for variant, one in variants.items():
             value = one['speedup']['median']

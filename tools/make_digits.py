@@ -28,6 +28,12 @@ def main() -> None:
         metavar='N',
         help='validation images')
     parser.add_argument(
+        '--test-images',
+        type=int,
+        default=0,
+        metavar='N',
+        help='test images, of digits that are in no other')
+    parser.add_argument(
         '--size',
         type=int,
         default=96,
@@ -45,13 +51,14 @@ def main() -> None:
             args.root,
             num_train=args.images,
             num_val=args.val_images,
+            num_test=args.test_images,
             size=args.size,
             seed=args.seed,
             progress=lambda jobs: track(jobs, description='Digits'))
     except ValueError as error:
         sys.exit(f'make_digits.py: {error}')
-    print(f'Digits: {args.images} training and {args.val_images} validation '
-          f'images in {root}')
+    print(f'Digits: {args.images} training, {args.val_images} validation and '
+          f'{args.test_images} test images in {root}')
 
 
 if __name__ == '__main__':

@@ -12,7 +12,8 @@ ADE20K-style semantic labels::
     ROOT/panoptic_{train,val}/000000.png        segment ids, as COCO's RGB
     ROOT/semantic/{train,val}/000000.png        0: none; 1 to 12: CLASSES
 
-A digit of a training image never appears in a validation image.
+and, if asked for, the same for a split ``test``. No digit appears in the
+images of two splits.
 """
 from __future__ import annotations
 
@@ -27,14 +28,16 @@ from sklearn.datasets import load_digits, load_sample_images
 from .compose import compose
 from .labels import SplitWriter
 
-FORMAT = 1
-VAL_SHARE = 0.2
+FORMAT = 2
+SPLITS = ('train', 'val', 'test')
+HELD_OUT = 0.2  # of the digits, for each split but train
 
 
 def write_digits(root: str | Path,
                  *,
                  num_train: int = 1024,
                  num_val: int = 256,
+                 num_test: int = 0,
                  size: int = 96,
                  seed: int = 0,
                  progress: Callable[[Iterable], Iterable] = iter) -> Path:
@@ -46,6 +49,8 @@ def write_digits(root: str | Path,
         root (str or Path): The folder to write.
         num_train (int): Training images. Defaults to 1024.
         num_val (int): Validation images. Defaults to 256.
+        num_test (int): Test images. Without any, their digits are in the
+            training images too. Defaults to 0.
         size (int): Height and width of an image in pixels, at least 32.
             Defaults to 96.
         seed (int): Of the random choices, not negative. Defaults to 0.
@@ -59,9 +64,10 @@ def write_digits(root: str | Path,
         ValueError: If an argument is out of its range, or if ``root`` holds
             something else; nothing is changed then.
     """
-    for name, value, low in (('num_train', num_train,
-                              1), ('num_val', num_val, 1), ('size', size, 32),
-                             ('seed', seed, 0)):
+    for name, value, low in (('num_train', num_train, 1), ('num_val', num_val,
+                                                           1), ('num_test',
+                                                                num_test, 0),
+                             ('size', size, 32), ('seed', seed, 0)):
         if not isinstance(value, int) or value < low:
             raise ValueError(
                 f'{name}={value!r} is not allowed: it must be an int >= {low}')
@@ -70,6 +76,7 @@ def write_digits(root: str | Path,
         format=FORMAT,
         num_train=num_train,
         num_val=num_val,
+        num_test=num_test,
         size=size,
         seed=seed)
     stamp = root / 'digits.json'
@@ -86,7 +93,8 @@ def write_digits(root: str | Path,
     # Renamed when it is whole: an interrupted run leaves no half data set.
     partial = root.with_name(root.name + '.partial')
     shutil.rmtree(partial, ignore_errors=True)
-    _write(partial, num_train, num_val, size, seed, progress)
+    counts = dict(train=num_train, val=num_val, test=num_test)
+    _write(partial, counts, size, seed, progress)
     (partial / stamp.name).write_text(json.dumps(made))
     if root.is_dir():
         root.rmdir()
@@ -94,25 +102,27 @@ def write_digits(root: str | Path,
     return root
 
 
-def _write(root: Path, num_train: int, num_val: int, size: int, seed: int,
+def _write(root: Path, counts: dict[str, int], size: int, seed: int,
            progress: Callable[[Iterable], Iterable]) -> None:
     data = load_digits()
     photos = [image[..., ::-1] for image in load_sample_images().images]
     order = np.random.default_rng(seed).permutation(len(data.images))
-    first_train = int(len(order) * VAL_SHARE)
-    splits = dict(
-        train=(num_train, order[first_train:]),
-        val=(num_val, order[:first_train]))
+    held_out = int(len(order) * HELD_OUT)
+    digits = {}
+    for split in ('val', 'test'):
+        if counts[split]:
+            digits[split], order = order[:held_out], order[held_out:]
+    digits['train'] = order
     (root / 'annotations').mkdir(parents=True)
     writers = {}
-    for split in splits:
+    for split in digits:
         writers[split] = SplitWriter(root, split, size)
-    jobs = [(split, index) for split, (count, _) in splits.items()
-            for index in range(count)]
+    jobs = [(split, index) for split in digits
+            for index in range(counts[split])]
     for split, index in progress(jobs):
         # One generator an image: image 7 is the same in every larger set.
-        rng = np.random.default_rng((seed, split == 'val', index))
-        sample = compose(rng, size, photos, data, splits[split][1])
+        rng = np.random.default_rng((seed, SPLITS.index(split), index))
+        sample = compose(rng, size, photos, data, digits[split])
         writers[split].add(index, sample)
     for writer in writers.values():
         writer.close()

@@ -60,6 +60,26 @@ def test_no_digit_is_shared_by_train_and_val(root):
     assert not train & val
 
 
+def test_a_test_split_has_digits_of_its_own(root, tmp_path):
+    three = write_digits(
+        tmp_path / 'three',
+        num_train=60,
+        num_val=30,
+        num_test=30,
+        size=64,
+        seed=3)
+    digits = [{
+        a['digit']
+        for a in labels(three, 'instances', split)['annotations']
+    } for split in (*SPLITS, 'test')]
+    assert all(len(found) > 25 for found in digits)
+    assert len(set.union(*digits)) == sum(map(len, digits))
+    # The validation images are those of the set without a test split.
+    assert (three / 'val/000007.png').read_bytes() == (
+        root / 'val/000007.png').read_bytes()
+    assert not (root / 'test').exists()
+
+
 @pytest.mark.parametrize('split', SPLITS)
 def test_masks_match_boxes(root, split):
     annotations = labels(root, 'instances', split)['annotations']
@@ -166,6 +186,7 @@ def test_an_interrupted_run_leaves_no_half_data_set(tmp_path):
 @pytest.mark.parametrize('bad', [
     dict(num_train=0),
     dict(num_val=-1),
+    dict(num_test=-1),
     dict(size=16),
     dict(seed=-1),
     dict(size=96.0)

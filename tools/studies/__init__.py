@@ -1,0 +1,1 @@
+"""What tools/study.py runs and reports, one file a job."""

@@ -1,0 +1,179 @@
+"""One run of a study: its config, its process, its result."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from .grid import Run, as_dict
+
+ROOT = Path(__file__).parents[2]
+# What names the split of the data that a run is judged on.
+SPLIT_KEYS = ('ann_file', 'data_prefix', 'seg_prefix')
+
+
+def build_config(study: Config, run: Run) -> Config:
+    """The whole config of a run.
+
+    Args:
+        study (Config): The study.
+        run (Run): One of its runs.
+    """
+    pipeline = study.pipelines[run.pipeline]
+    cfg = Config.fromfile(ROOT / pipeline.config)
+    cfg.merge_from_dict(pipeline.get('set', {}))
+    method = study.methods[run.method].to_dict()
+    cfg.optim_wrapper = ConfigDict(method)
+    cfg.optim_wrapper.optimizer.lr = run.lr
+    cfg.custom_imports = dict(
+        imports=['agvm_mm', 'agvm_mm.cpu', 'agvm_mm.optimizers'],
+        allow_failed_imports=False)
+
+    updates = -(-study.data.num_train // run.batch)  # of an epoch
+    warmup = round(study.warmup_epochs * updates)
+    cfg.total_batch_size = run.batch
+    cfg.max_samples_per_gpu = study.max_samples_per_gpu
+    cfg.train_cfg = dict(
+        type='EpochBasedTrainLoop',
+        max_epochs=study.epochs,
+        val_interval=study.val_interval)
+    cfg.param_scheduler = [
+        dict(
+            type='LinearLR',
+            start_factor=0.01,
+            by_epoch=False,
+            begin=0,
+            end=warmup),
+        dict(
+            type='MultiStepLR',
+            by_epoch=True,
+            milestones=list(study.milestones),
+            gamma=0.1),
+    ]
+    if 'agvm' in cfg.optim_wrapper:
+        # The paper begins when the warm-up has settled.
+        cfg.optim_wrapper.agvm.begin = warmup + round(
+            study.settling_epochs * updates)
+
+    root = f'{study.data.root}/'
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.data_root = root
+        loader.dataset.pipeline = _resized(loader.dataset.pipeline,
+                                           study.data.size)
+    for settings in (cfg.val_dataloader.dataset, cfg.val_evaluator):
+        for key in SPLIT_KEYS:
+            if key in settings:
+                settings[key] = _moved(settings[key], root, run.split)
+    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', interval=10**6, save_last=False)
+    cfg.default_hooks.logger.interval = study.log_interval
+    # A loss that is no number ends the run: it has diverged.
+    cfg.custom_hooks.append(dict(type='CheckInvalidLossHook', interval=1))
+    cfg.randomness = dict(seed=run.seed)
+    cfg.merge_from_dict(run.set)
+    return cfg
+
+
+def _resized(steps: list[dict], size: int) -> list[dict]:
+    return [
+        dict(step, scale=(size, size)) if step['type'] == 'Resize' else step
+        for step in steps
+    ]
+
+
+def _moved(value: Any, root: str, split: str) -> Any:
+    """A path, or a dict of them, in the study's data and split."""
+    if isinstance(value, dict):
+        return {k: _moved(v, root, split) for k, v in value.items()}
+    return value.replace('val', split).replace('data/digits/', root)
+
+
+def execute(study: Config, run: Run, results: Path, work_dirs: Path) -> dict:
+    """Train, and write what came of it.
+
+    Args:
+        study (Config): The study.
+        run (Run): One of its runs.
+        results (Path): Folder of the result files. The file is written when
+            the run is done, and not before.
+        work_dirs (Path): Folder for logs.
+
+    Returns:
+        dict: The result.
+
+    Raises:
+        RuntimeError: If the training failed otherwise than by diverging.
+    """
+    work_dir = work_dirs / run.name
+    shutil.rmtree(work_dir, ignore_errors=True)
+    work_dir.mkdir(parents=True)
+    config = work_dir / 'run.py'
+    build_config(study, run).dump(config)
+    start = time.time()
+    with open(work_dir / 'log.txt', 'w') as log:
+        code = subprocess.run([
+            sys.executable, ROOT / 'tools/train.py', config, '--work-dir',
+            work_dir
+        ],
+                              cwd=ROOT,
+                              stdout=log,
+                              stderr=subprocess.STDOUT,
+                              env=dict(
+                                  os.environ,
+                                  OMP_NUM_THREADS='1',
+                                  MKL_NUM_THREADS='1')).returncode
+    text = (work_dir / 'log.txt').read_text()
+    diverged = code != 0 and 'Loss become infinite or NaN' in text
+    if code != 0 and not diverged:
+        raise RuntimeError(f'{run.name} failed, see {work_dir}/log.txt: '
+                           f'{text.strip().splitlines()[-1]}')
+    result = dict(
+        name=run.name,
+        run=as_dict(run),
+        commit=_commit(),
+        seconds=round(time.time() - start),
+        diverged=diverged,
+        **_read(work_dir, study.pipelines[run.pipeline].metric))
+    if diverged:
+        result['final'] = 0.0
+    results.mkdir(parents=True, exist_ok=True)
+    partial = results / f'.{run.name}.json'
+    partial.write_text(json.dumps(result) + '\n')
+    partial.rename(results / f'{run.name}.json')
+    return result
+
+
+def _read(work_dir: Path, metric: str) -> dict:
+    """Metric by epoch and AGVM's scalars by iteration, from the JSON log."""
+    log, = work_dir.glob('*/vis_data/scalars.json')
+    metrics, scalars, loss = [], {}, []
+    for row in map(json.loads, log.read_text().splitlines()):
+        if metric in row:
+            metrics.append([row['step'], row[metric]])
+        elif 'loss' in row:
+            loss.append([row['step'], round(row['loss'], 4)])
+            for key, value in row.items():
+                kind, _, module = key[len('agvm/'):].partition('/')
+                if key.startswith('agvm/') and module:
+                    scalars.setdefault(kind, {}).setdefault(module, []).append(
+                        [row['step'], float(f'{value:.4g}')])
+    return dict(
+        metric=metrics,
+        final=metrics[-1][1] if metrics else 0.0,
+        loss=loss,
+        agvm=scalars)
+
+
+def _commit() -> str:
+    return subprocess.run(['git', 'rev-parse', '--short', 'HEAD'],
+                          cwd=ROOT,
+                          stdout=subprocess.PIPE,
+                          text=True).stdout.strip()

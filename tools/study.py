@@ -1,0 +1,143 @@
+"""Run a study of AGVM on Digits, and report what it found.
+
+run     trains what a YAML file lists and is not done yet; to be stopped and
+        started again at will
+report  draws the figures and writes the page from the stored results
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from studies.execute import ROOT, execute
+from studies.grid import Run, expand, read_study
+from studies.report import write_report
+
+from agvm_mm.datasets import write_digits
+
+STUDY = ROOT / 'docs/study'
+
+
+def read_results(folder: Path) -> list[dict]:
+    """Every stored result, by name.
+
+    Args:
+        folder (Path): Of the result files.
+    """
+    return [json.loads(path.read_text())
+            for path in sorted(folder.glob('[!.]*.json'))]  # yapf: disable
+
+
+def check_ready(study: Config) -> None:
+    """Make the data if it is missing, and ask for the pre-trained weights.
+
+    Args:
+        study (Config): The study.
+
+    Raises:
+        FileNotFoundError: If weights are missing; it names the command.
+    """
+    data = study.data.to_dict()
+    write_digits(ROOT / data.pop('root'), **data)
+    for weights, config in study.pretrained.items():
+        if not (ROOT / weights).is_file():
+            raise FileNotFoundError(
+                f'{weights} does not exist; make it with: python '
+                f'tools/pretrain_digits.py {config} {weights} --data-root '
+                f'{study.data.root}')
+
+
+def missing(study: Config, results: Path) -> list[Run]:
+    """The runs of a study that are not done and can be named.
+
+    Args:
+        study (Config): The study.
+        results (Path): Folder of the result files.
+    """
+    return [
+        run for run in expand(study, read_results(results))
+        if not (results / f'{run.name}.json').is_file()
+    ]
+
+
+def run_all(study: Config, todo: list[Run], results: Path, jobs: int,
+            console: Console) -> None:
+    """Execute runs.
+
+    Args:
+        study (Config): The study.
+        todo (list[Run]): Its runs.
+        results (Path): Folder of the result files.
+        jobs (int): Trainings at once.
+        console (Console): Shows progress and what each run came to.
+    """
+    columns = (TextColumn('runs'), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress, \
+            ThreadPoolExecutor(jobs) as pool:
+        task = progress.add_task('runs', total=len(todo))
+        futures = [
+            pool.submit(execute, study, run, results, ROOT / 'work_dirs/study')
+            for run in todo
+        ]
+        try:
+            for future in as_completed(futures):
+                result = future.result()
+                progress.console.print(f'{result["name"]}: '
+                                       f'{result["final"]:.3f} in '
+                                       f'{result["seconds"]} s')
+                progress.advance(task)
+        finally:
+            # What waits does not start; what runs was interrupted with us, or
+            # ends.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def main() -> None:
+    """Read the command line; run or report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest='command', required=True)
+    run = commands.add_parser('run', help='train what is not done')
+    run.add_argument('study', help='YAML file, as docs/study/quick.yaml')
+    run.add_argument(
+        '--jobs', type=int, default=1, help='trainings at once (default: 1)')
+    for command in (run, commands.add_parser('report', help='draw')):
+        command.add_argument(
+            '--results',
+            type=Path,
+            default=STUDY / 'results',
+            help='folder of result files (default: docs/study/results)')
+    args = parser.parse_args()
+    console = Console()
+    try:
+        if args.command == 'run':
+            study = read_study(args.study)
+            check_ready(study)
+            # Again, as the best learning rates are known after the first.
+            while todo := missing(study, args.results):
+                run_all(study, todo, args.results, args.jobs, console)
+        else:
+            for path in write_report(read_results(args.results), STUDY.parent):
+                console.print(f'wrote {path}')
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        sys.exit(f'study.py: {error}')
+    except KeyboardInterrupt:
+        sys.exit('study.py: stopped; the same command goes on')
+
+
+if __name__ == '__main__':
+    main()

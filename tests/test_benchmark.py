@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import benchmark
 import pytest
 import torch
 import torch.distributed as dist
@@ -141,6 +142,19 @@ def test_the_cost_of_an_all_reduce():
     assert network.all_reduce(1e6, 2) == pytest.approx(1e-5 + 2e-6 + 1e-3)
     # Few bytes among many ranks: 2 x 10 hops up and down a tree.
     assert network.all_reduce(0, 1024) == pytest.approx(1e-5 + 20e-6)
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['--ranks', '1'], '--ranks 1 is not allowed: it must be 2 or more'),
+    (['--pool', '16'], '--pool 16 is not allowed: it must be 32 or more'),
+    (['--repetitions', '0'], '--repetitions 0 is not allowed'),
+    (['--image-scale', '0'], '--image-scale 0.0 is not allowed'),
+    (['--out', 'missing/b.json'], 'there is no folder .*missing; make it'),
+])
+def test_bad_options_stop_before_measuring(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        benchmark.check(benchmark.parse_args(['all', *arguments]))
+    benchmark.check(benchmark.parse_args(['all']))
 
 
 def run_benchmark(*arguments):

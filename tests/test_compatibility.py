@@ -15,6 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 
+from agvm_mm.cpu import CPUDistributedDataParallel
+
 from .distributed import run_ranks
 from .toy import OPTIMIZERS, ToyDetector, build_wrapper, samples, train
 
@@ -131,6 +133,36 @@ def test_a_compiled_train_step_measures_the_same(tmp_path):
     assert any(torch._C._nn.linear in graph for graph in graphs)
     assert not any('foreach' in str(node) for g in graphs for node in g)
     assert len(graphs) < UPDATES
+
+
+def compile_ddp(rank, num_ranks):
+    torch._logging.set_logs(dynamo=logging.ERROR)
+    found = []
+    for backend in (None, 'aot_eager'):
+        model = ToyDetector()
+        model.data_preprocessor = PlainData()
+        wrapper = build_wrapper(model, begin=1, interval=2)
+        ddp = CPUDistributedDataParallel(model)
+        wrapper.initialize_count_status(ddp, 0, UPDATES)
+        step = ddp.train_step
+        if backend is not None:
+            step = torch.compile(step, backend=backend)
+        for batch in list(batches())[rank::num_ranks]:
+            step(batch, optim_wrapper=wrapper)
+        found.append((agvm_state(wrapper), weights(model)))
+    return found
+
+
+def test_a_compiled_train_step_under_ddp_measures_the_same():
+    ranks = run_ranks(compile_ddp, 2, 2)
+    for plain, compiled in ranks:
+        assert plain[0]['lr_scale']['neck'] != 1
+        for key in ('noise', 'signal'):
+            assert compiled[0]['noise_scale'][key] == pytest.approx(
+                plain[0]['noise_scale'][key], rel=1e-4)
+        assert compiled[0]['lr_scale'] == pytest.approx(plain[0]['lr_scale'])
+        torch.testing.assert_close(compiled[1], plain[1])
+    assert ranks[0][1][0] == ranks[1][1][0]
 
 
 # Activation checkpointing.

@@ -90,6 +90,38 @@ def run_scale(args: argparse.Namespace, progress: Progress,
         network=network._asdict(), interval=args.interval, shares=shares)
 
 
+def check(args: argparse.Namespace) -> None:
+    """Refuse, before minutes of measuring, what cannot end well.
+
+    Args:
+        args (argparse.Namespace): The command line.
+
+    Raises:
+        ValueError: That names the option, its value and what is allowed.
+    """
+    least = dict(
+        ranks=2,  # or there is nothing to compare
+        repetitions=1,
+        steps=1,
+        updates=0,
+        pool=max(estimator.NUM_REPLICAS),
+        draws=2,
+        interval=1)
+    for name, low in least.items():
+        value = getattr(args, name)
+        if value is not None and value < low:
+            raise ValueError(f'--{name} {value} is not allowed: it must be '
+                             f'{low} or more')
+    for name in ('image_scale', 'bandwidth', 'iteration'):
+        value = getattr(args, name)
+        if value <= 0:
+            raise ValueError(f'--{name.replace("_", "-")} {value} is not '
+                             'allowed: it must be above 0')
+    if not args.out.resolve().parent.is_dir():
+        raise ValueError(f'--out {args.out}: there is no folder '
+                         f'{args.out.resolve().parent}; make it first')
+
+
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     cpuinfo = Path('/proc/cpuinfo')
@@ -105,8 +137,8 @@ def machine() -> dict[str, Any]:
         python=platform.python_version())
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or other arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('part', choices=(*PARTS, 'all'))
@@ -165,12 +197,16 @@ def parse_args() -> argparse.Namespace:
         ('iteration', 0.273, 'seconds of an iteration (0.273: the paper, 4.2'
          '\nminutes for 924 on 768 A100)')):  # yapf: disable
         group.add_argument(f'--{name}', type=float, default=default, help=what)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def main() -> None:
     """Run the parts, write what they found and show it."""
     args = parse_args()
+    try:
+        check(args)
+    except ValueError as error:
+        sys.exit(f'benchmark.py: {error}')
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)  # a log file has no width of its own

@@ -106,8 +106,9 @@ def main() -> None:
     except FileNotFoundError as error:
         sys.exit(f'pretrain_digits.py: {error}')
     cfg.model.backbone.init_cfg = None
-    backbone = MODELS.build(cfg.model.backbone).train()
+    backbone = MODELS.build(cfg.model.backbone)
     backbone.init_weights()
+    backbone.train()  # mmdet's return nothing here
     width = backbone(crops[:2])[-1].shape[1]
     head = nn.Linear(width, 10)
     parameters = [*backbone.parameters(), *head.parameters()]

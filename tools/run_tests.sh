@@ -8,4 +8,5 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$root/tools/setup.sh"
 cd "$root"
 .venv/bin/ruff check .
-.venv/bin/python -m pytest "$@"
+# Two at a time, each file by one: a file's tests share what they trained.
+.venv/bin/python -m pytest -n 2 --dist loadfile "$@"

@@ -73,24 +73,23 @@ def missing(study: Config, results: Path) -> list[Run]:
     ]
 
 
-def run_all(study: Config, todo: list[Run], results: Path, jobs: int,
+def run_all(study: Config, todo: list[Run], args: argparse.Namespace,
             console: Console) -> None:
     """Execute runs.
 
     Args:
         study (Config): The study.
         todo (list[Run]): Its runs.
-        results (Path): Folder of the result files.
-        jobs (int): Trainings at once.
+        args (argparse.Namespace): The command line.
         console (Console): Shows progress and what each run came to.
     """
     columns = (TextColumn('runs'), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress, \
-            ThreadPoolExecutor(jobs) as pool:
+            ThreadPoolExecutor(args.jobs) as pool:
         task = progress.add_task('runs', total=len(todo))
         futures = [
-            pool.submit(execute, study, run, results, ROOT / 'work_dirs/study')
+            pool.submit(execute, study, run, args.results, args.work_dir)
             for run in todo
         ]
         try:
@@ -100,10 +99,11 @@ def run_all(study: Config, todo: list[Run], results: Path, jobs: int,
                                        f'{result["final"]:.3f} in '
                                        f'{result["seconds"]} s')
                 progress.advance(task)
-        finally:
-            # What waits does not start; what runs was interrupted with us, or
-            # ends.
+        except BaseException as error:
+            progress.console.print(
+                f'stopping, when what runs is done: {error}')
             pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def main() -> None:
@@ -115,6 +115,11 @@ def main() -> None:
     run.add_argument('study', help='YAML file, as docs/study/quick.yaml')
     run.add_argument(
         '--jobs', type=int, default=1, help='trainings at once (default: 1)')
+    run.add_argument(
+        '--work-dir',
+        type=Path,
+        default=ROOT / 'work_dirs/study',
+        help='folder for logs (default: work_dirs/study)')
     for command in (run, commands.add_parser('report', help='draw')):
         command.add_argument(
             '--results',
@@ -129,7 +134,7 @@ def main() -> None:
             check_ready(study)
             # Again, as the best learning rates are known after the first.
             while todo := missing(study, args.results):
-                run_all(study, todo, args.results, args.jobs, console)
+                run_all(study, todo, args, console)
         else:
             for path in write_report(read_results(args.results), STUDY.parent):
                 console.print(f'wrote {path}')

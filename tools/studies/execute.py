@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from mmengine.config import Config, ConfigDict
 from .grid import Run, as_dict
 
 ROOT = Path(__file__).parents[2]
+# MMEngine reads configs as modules of one name, one at a time.
+CONFIGS = threading.Lock()
 # What names the split of the data that a run is judged on.
 SPLIT_KEYS = ('ann_file', 'data_prefix', 'seg_prefix')
 
@@ -38,8 +41,10 @@ def build_config(study: Config, run: Run) -> Config:
 
     updates = -(-study.data.num_train // run.batch)  # of an epoch
     warmup = round(study.warmup_epochs * updates)
+    interval = max(1, round(updates * study.epochs / study.measurements))
     cfg.total_batch_size = run.batch
-    cfg.max_samples_per_gpu = study.max_samples_per_gpu
+    # AGVM needs two micro-batches, so every method has them.
+    cfg.max_samples_per_gpu = min(study.max_samples_per_gpu, run.batch // 2)
     cfg.train_cfg = dict(
         type='EpochBasedTrainLoop',
         max_epochs=study.epochs,
@@ -61,6 +66,7 @@ def build_config(study: Config, run: Run) -> Config:
         # The paper begins when the warm-up has settled.
         cfg.optim_wrapper.agvm.begin = warmup + round(
             study.settling_epochs * updates)
+        cfg.optim_wrapper.agvm.interval = interval
 
     root = f'{study.data.root}/'
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
@@ -74,7 +80,7 @@ def build_config(study: Config, run: Run) -> Config:
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.default_hooks.checkpoint = dict(
         type='CheckpointHook', interval=10**6, save_last=False)
-    cfg.default_hooks.logger.interval = study.log_interval
+    cfg.default_hooks.logger.interval = interval
     # A loss that is no number ends the run: it has diverged.
     cfg.custom_hooks.append(dict(type='CheckInvalidLossHook', interval=1))
     cfg.randomness = dict(seed=run.seed)
@@ -96,7 +102,7 @@ def _moved(value: Any, root: str, split: str) -> Any:
     return value.replace('val', split).replace('data/digits/', root)
 
 
-def execute(study: Config, run: Run, results: Path, work_dirs: Path) -> dict:
+def execute(study: Config, run: Run, results: Path, root: Path) -> dict:
     """Train, and write what came of it.
 
     Args:
@@ -104,7 +110,7 @@ def execute(study: Config, run: Run, results: Path, work_dirs: Path) -> dict:
         run (Run): One of its runs.
         results (Path): Folder of the result files. The file is written when
             the run is done, and not before.
-        work_dirs (Path): Folder for logs.
+        root (Path): Folder of the work dirs.
 
     Returns:
         dict: The result.
@@ -112,11 +118,12 @@ def execute(study: Config, run: Run, results: Path, work_dirs: Path) -> dict:
     Raises:
         RuntimeError: If the training failed otherwise than by diverging.
     """
-    work_dir = work_dirs / run.name
+    work_dir = root / run.name
     shutil.rmtree(work_dir, ignore_errors=True)
     work_dir.mkdir(parents=True)
     config = work_dir / 'run.py'
-    build_config(study, run).dump(config)
+    with CONFIGS:
+        build_config(study, run).dump(config)
     start = time.time()
     with open(work_dir / 'log.txt', 'w') as log:
         code = subprocess.run([
@@ -131,7 +138,7 @@ def execute(study: Config, run: Run, results: Path, work_dirs: Path) -> dict:
                                   OMP_NUM_THREADS='1',
                                   MKL_NUM_THREADS='1')).returncode
     text = (work_dir / 'log.txt').read_text()
-    diverged = code != 0 and 'Loss become infinite or NaN' in text
+    diverged = code != 0 and 'infinite or NaN' in text
     if code != 0 and not diverged:
         raise RuntimeError(f'{run.name} failed, see {work_dir}/log.txt: '
                            f'{text.strip().splitlines()[-1]}')

@@ -47,7 +47,7 @@ def test_mmengines_logs_load(tmp_path):
         Crafted(eval, '1'),
         Crafted(np.load, 'x.npy'),
     ],
-    ids=str)
+    ids=lambda attack: '-'.join(map(str, attack.call[1])))
 def test_anything_else_is_refused(tmp_path, attack):
     path = tmp_path / 'crafted.pth'
     canary = tmp_path / 'canary'

@@ -8,5 +8,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$root/tools/setup.sh"
 cd "$root"
 .venv/bin/ruff check .
-# Two at a time, each file by one: a file's tests share what they trained.
-.venv/bin/python -m pytest -n 2 --dist loadfile "$@"
+.venv/bin/python -m pytest "$@"

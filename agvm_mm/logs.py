@@ -1,8 +1,29 @@
-"""Reads back what AGVM logged in a run."""
+"""Writes what AGVM measures into a run's log, and reads it back."""
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Mapping
+
+from mmengine.logging import MessageHub
+
+
+def log_measurement(hub: MessageHub, num_replicas: int,
+                    **quantities: Mapping[str, float]) -> None:
+    """Write one measurement, as ``train/agvm/<quantity>/<module>``.
+
+    Args:
+        hub (MessageHub): The run's.
+        num_replicas (int): n, which is ``train/agvm/num_replicas``.
+        **quantities (Mapping[str, float]): Values by module. Those that are
+            not finite are left out.
+    """
+    for quantity, values in quantities.items():
+        for module, value in values.items():
+            if math.isfinite(value):
+                hub.update_scalar(f'train/agvm/{quantity}/{module}', value)
+    hub.update_scalar('train/agvm/num_replicas', num_replicas)
 
 
 def read_log(work_dir: Path) -> list[dict]:

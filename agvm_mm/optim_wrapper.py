@@ -16,10 +16,12 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.nn.utils import clip_grad_norm_
 
 from .layout import to_layout
+from .logs import log_measurement
 from .modulator import Modulator, scaled_lr
 from .options import check_clip_grad_range, checked_options
 from .replicas import Replicas
 from .sharded_replicas import ShardedReplicas
+from .state import agvm_state, load_agvm_state
 from .variance import NoiseScale
 
 
@@ -179,9 +181,7 @@ class _AGVMMixin:
     def state_dict(self) -> dict:
         """The base class's state, and AGVM's by module name in 'agvm'."""
         state_dict = super().state_dict()
-        state_dict['agvm'] = dict(
-            lr_scale=self.modulator.state_dict(),
-            noise_scale=self.noise_scale.state_dict())
+        state_dict['agvm'] = agvm_state(self.modulator, self.noise_scale)
         return state_dict
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -207,25 +207,7 @@ class _AGVMMixin:
                     **settings, 'params': self.base_param_settings['params']
                 })
         super().load_state_dict(state_dict)
-        if agvm is None:
-            print_log(
-                'The checkpoint holds no state of AGVM: every lr_scale starts '
-                'at 1.',
-                logger='current',
-                level=logging.WARNING)
-            return
-        self.modulator.load_state_dict(agvm['lr_scale'])
-        self.noise_scale.load_state_dict(agvm['noise_scale'])
-        ours = self.modulator.modules
-        new = [m for m in ours if m not in agvm['lr_scale']]
-        gone = [m for m in agvm['lr_scale'] if m not in ours]
-        if new or gone:
-            print_log(
-                'The checkpoint was written with other AGVM modules: '
-                f'{", ".join(new) or "none"} start(s) at lr_scale 1, and the '
-                f'state of {", ".join(gone) or "none"} is dropped.',
-                logger='current',
-                level=logging.WARNING)
+        load_agvm_state(agvm, self.modulator, self.noise_scale)
 
     @property
     def _current_update(self) -> int:
@@ -262,22 +244,12 @@ class _AGVMMixin:
             self.noise_scale.update(sums.sum_sq, sums.mean_sq,
                                     sums.num_replicas,
                                     sums.num_samples / sums.num_replicas)
-        self._log(sums.num_replicas, sums.variance)
-
-    def _log(self, num_replicas: int, variance: Tensor) -> None:
-        variances = dict(zip(self.modulator.modules, variance.tolist()))
-        logged = dict(
-            variance={
-                m: v
-                for m, v in variances.items() if math.isfinite(v)
-            },
+        log_measurement(
+            self.message_hub,
+            sums.num_replicas,
+            variance=dict(zip(self.modulator.modules, sums.variance.tolist())),
             lr_scale=self.modulator.lr_scale,
             noise_scale=self.noise_scale.values())
-        for quantity, values in logged.items():
-            for module, value in values.items():
-                self.message_hub.update_scalar(
-                    f'train/agvm/{quantity}/{module}', value)
-        self.message_hub.update_scalar('train/agvm/num_replicas', num_replicas)
 
     @contextmanager
     def _clipping(self, update: int) -> Iterator[None]:

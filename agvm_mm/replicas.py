@@ -5,11 +5,10 @@ micro-batches (``accumulative_counts``) an update has n = R * M of them, and
 the same samples give the same sums, however they are split over ranks and
 micro-batches.
 
-On a measured update, and on no other, each backward carries a tensor hook per
-parameter.  The hook sees the gradient of this rank and this micro-batch alone,
-before it is added to ``.grad`` and before DDP averages it.  DDP itself is left
-as it is: its own C++ reducer, or the user's communication hook, runs
-untouched, and the other updates run nothing of this file.
+On a measured update, and on no other, each backward pass is watched by a
+tensor hook per parameter.  DDP is left as it is: its own C++ reducer, or the
+user's communication hook, runs untouched, and the other updates run nothing of
+this file.
 """
 from __future__ import annotations
 
@@ -22,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from .direction import CHUNK, Gradient, Parameter, chunks, squared_norms
+from .backward_watch import BackwardWatch
+from .direction import Gradient, Parameter, chunks, squared_norms
 from .half_batch import HalfGradient
 from .sample_counter import SampleCounter
 from .variance import replica_variance
@@ -88,8 +88,6 @@ class Replicas:
     def _reset(self) -> None:
         self._micro_batches = 0
         self.samples.total = 0
-        self._pending: list[Gradient] = []
-        self._pending_numel = 0
         self._sum_sq: list[Tensor | float] = [0.0] * len(self.modules)
         self._half: HalfGradient | None = None
 
@@ -134,20 +132,9 @@ class Replicas:
         # Halves are halves of the ranks or, on one rank, of micro-batches.
         self._filling_half = self._half is not None and (
             self.num_ranks > 1 or self._micro_batches < micro_batches // 2)
-        self._seen: set[Tensor] = set()
-        handles = [
-            p.tensor.register_hook(lambda grad, p=p: self._hold(p, grad))
-            for p in parameters
-        ]
-        handles.append(loss.register_hook(self._queue_flush))
-        try:
+        with BackwardWatch(parameters, self._take).watch(loss):
             yield
-            self._micro_batches += 1
-        finally:
-            for handle in handles:
-                handle.remove()
-            # Empty, unless the backward pass failed.
-            self._pending.clear()
+        self._micro_batches += 1
 
     def finish(self, grad_scale: float = 1.0) -> ReplicaSums | None:
         """Complete the sums, once ``.grad`` holds the mean over the replicas.
@@ -210,44 +197,21 @@ class Replicas:
             for tensor in group['params'] if tensor.requires_grad
         ]
 
-    def _queue_flush(self, grad: Tensor) -> None:
-        # For the end of this backward pass, and from its very start: DDP's
-        # reducer queues its own callback later, and there writes the average
-        # into storage that .grad shares with what is held here.
-        torch.autograd.Variable._execution_engine.queue_callback(self._flush)
-
-    def _hold(self, parameter: Parameter, grad: Tensor) -> None:
-        if parameter.tensor in self._seen:
-            raise RuntimeError(
-                f'the gradient of {_name(parameter)} came in several parts, '
-                'whose norm AGVM cannot tell: reentrant activation '
-                'checkpointing covers a module that the model calls more than '
-                'once. Call torch.utils.checkpoint with use_reentrant=False, '
-                'or leave that module out')
-        self._seen.add(parameter.tensor)
-        # Detached: autograd may then still take this storage as .grad.
-        self._pending.append((parameter, grad.detach()))
-        self._pending_numel += grad.numel()
-        if self._pending_numel >= CHUNK:
-            self._flush()
-
-    def _flush(self) -> None:
-        pending, self._pending = self._pending, []
-        self._pending_numel = 0
-        if not pending:
-            return
+    def _take(self, gradients: list[Gradient]) -> None:
         if self._filling_half:
-            self._half.add(pending)
-        for module, square in squared_norms(self.optimizer, pending):
-            self._sum_sq[module] = self._sum_sq[module] + square
+            self._half.add(gradients)
+        self._add_squares(self._sum_sq, gradients)
+
+    def _add_squares(self, sums: list[Tensor | float],
+                     gradients: Sequence[Gradient]) -> None:
+        for module, square in squared_norms(self.optimizer, gradients):
+            sums[module] = sums[module] + square
 
     def _mean_sq(self, parameters: list[Parameter]) -> list[Tensor | float]:
         """|G|^2 by module, in chunks as the replicas' own."""
         sums: list[Tensor | float] = [0.0] * len(self.modules)
         for chunk in chunks(parameters):
-            gradients = [(p, p.tensor.grad) for p in chunk]
-            for module, square in squared_norms(self.optimizer, gradients):
-                sums[module] = sums[module] + square
+            self._add_squares(sums, [(p, p.tensor.grad) for p in chunk])
         return sums
 
     def _to_vector(self, sums: list[Tensor | float],
@@ -269,11 +233,3 @@ def _new_half_group(num_ranks: int) -> dist.ProcessGroup:
     halves = (range(num_ranks // 2), range(num_ranks // 2, num_ranks))
     groups = [dist.new_group(list(ranks)) for ranks in halves]
     return groups[dist.get_rank() >= num_ranks // 2]
-
-
-def _name(parameter: Parameter) -> str:
-    for tensor, name in zip(parameter.group['params'],
-                            parameter.group['param_names']):
-        if tensor is parameter.tensor:
-            return name
-    raise KeyError('a parameter outside of its group')

@@ -29,7 +29,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp import ShardingStrategy
 from torch.optim import Optimizer
 
-from .direction import Gradient, Parameter, is_adam_like, squared_norms
+from .direction import Gradient, Parameter, is_adam_like
 from .replicas import Replicas
 
 SHARDED = (ShardingStrategy.FULL_SHARD, ShardingStrategy.SHARD_GRAD_OP)
@@ -116,8 +116,7 @@ class ShardedReplicas(Replicas):
             gradients = _of_shard(unit, held, squares.sqrt_())
         else:
             gradients = _of_whole(unit, held, grad)
-        for module, square in squared_norms(self.optimizer, gradients):
-            self._sum_sq[module] = self._sum_sq[module] + square
+        self._add_squares(self._sum_sq, gradients)
         reduce(grad, output)
 
 

@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import tempfile
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+# Ranks are forked from a server that has imported these, and run nothing.
+multiprocessing.set_forkserver_preload(['torch', 'tests.toy'])
 
 
 def run_ranks(function, num_ranks, *args):
@@ -17,7 +21,10 @@ def run_ranks(function, num_ranks, *args):
         Exception: If any rank raises, or ends with an exit code that is not 0.
     """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_run, (function, num_ranks, folder, args), nprocs=num_ranks)
+        mp.start_processes(
+            _run, (function, num_ranks, folder, args),
+            nprocs=num_ranks,
+            start_method='forkserver')
         return [
             torch.load(Path(folder) / f'{rank}.pth', weights_only=False)
             for rank in range(num_ranks)

@@ -30,6 +30,7 @@ from .labels import SplitWriter
 
 FORMAT = 2
 SPLITS = ('train', 'val', 'test')
+LOWEST = dict(num_train=1, num_val=1, num_test=0, size=32, seed=0)
 HELD_OUT = 0.2  # of the digits, for each split but train
 
 
@@ -64,21 +65,19 @@ def write_digits(root: str | Path,
         ValueError: If an argument is out of its range, or if ``root`` holds
             something else; nothing is changed then.
     """
-    for name, value, low in (('num_train', num_train, 1), ('num_val', num_val,
-                                                           1), ('num_test',
-                                                                num_test, 0),
-                             ('size', size, 32), ('seed', seed, 0)):
-        if not isinstance(value, int) or value < low:
-            raise ValueError(
-                f'{name}={value!r} is not allowed: it must be an int >= {low}')
-    root = Path(root)
-    made = dict(
-        format=FORMAT,
+    settings = dict(
         num_train=num_train,
         num_val=num_val,
         num_test=num_test,
         size=size,
         seed=seed)
+    for name, value in settings.items():
+        low = LOWEST[name]
+        if not isinstance(value, int) or value < low:
+            raise ValueError(
+                f'{name}={value!r} is not allowed: it must be an int >= {low}')
+    root = Path(root)
+    made = dict(format=FORMAT, **settings)
     stamp = root / 'digits.json'
     if stamp.is_file():
         found = json.loads(stamp.read_text())

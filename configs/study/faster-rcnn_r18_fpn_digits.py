@@ -14,5 +14,5 @@ model = dict(
         bbox_head=dict(in_channels=32, fc_out_channels=128)),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=100, max_per_img=50),
-        rcnn=dict(sampler=dict(num=32))),
+        rcnn=dict(sampler=dict(num=16))),
     test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=50)))

@@ -75,8 +75,9 @@ def test_a_test_split_has_digits_of_its_own(root, tmp_path):
     assert all(len(found) > 25 for found in digits)
     assert len(set.union(*digits)) == sum(map(len, digits))
     # The validation images are those of the set without a test split.
-    assert (three / 'val/000007.png').read_bytes() == (
-        root / 'val/000007.png').read_bytes()
+    assert (three /
+            'val/000007.png').read_bytes() == (root /
+                                               'val/000007.png').read_bytes()
     assert not (root / 'test').exists()
 
 

@@ -16,8 +16,8 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from agvm_mm import AGVMOptimWrapper
+from agvm_mm.backward_watch import BackwardWatch
 from agvm_mm.datasets import write_digits
-from agvm_mm.replicas import Replicas
 from agvm_mm.sample_counter import SampleCounter
 
 from .counting import count_messages, peak_memory
@@ -103,7 +103,7 @@ def _mark(watch: Stopwatch) -> None:
     """Tell the stopwatch which lines run because of AGVM."""
     watch.mark(AGVMOptimWrapper, ['backward', 'step'], ours=True)
     watch.mark_context(AGVMOptimWrapper, 'optim_context', ours=True)
-    watch.mark(Replicas, ['_hold', '_flush', '_queue_flush'], ours=True)
+    watch.mark(BackwardWatch, ['_hold', '_flush', '_queue_flush'], ours=True)
     watch.mark(SampleCounter, ['__call__'], ours=True)
     watch.mark(OfficialOptimWrapper, ['measure', 'compare'], ours=True)
     watch.mark(OptimWrapper, ['backward', 'step'], ours=False)

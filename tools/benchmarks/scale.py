@@ -68,6 +68,8 @@ def predict(overhead: dict, network: Network, interval: int) -> dict:
     """
     iteration = overhead['iteration_seconds']['plain']['median']
     counted = overhead['counted']
+    ours = overhead['unmeasured_share']
+    unmeasured = dict(replica=ours, half_batch=ours, official=0)
     shares: dict = {}
     for scheme in ('replica', 'half_batch', 'official'):
         local = overhead['local_seconds'][scheme]['median'] / iteration
@@ -75,7 +77,7 @@ def predict(overhead: dict, network: Network, interval: int) -> dict:
         for ranks in NUM_GPUS:
             sent = _seconds(scheme, counted, network, ranks)
             once = local + sent / network.iteration
-            rest = (interval - 1) * overhead['unmeasured_share']
+            rest = (interval - 1) * unmeasured[scheme]
             shares[scheme][str(ranks)] = (once + rest) / interval
     return shares
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.utils import get_installed_path
 from torch.optim import Optimizer
 
 from .stopwatch import clock, summary
+from .training import build_model
 
 ROOT = Path(__file__).parents[2] / 'configs'
 MODEL_CONFIGS = {
@@ -42,13 +42,10 @@ def measure(name: str, *, repetitions: int) -> dict[str, dict]:
     """
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    MMLogger.get_instance('benchmark', log_level='WARNING')
     cfg = Config.fromfile(MODEL_CONFIGS[name])
     init_default_scope(cfg.default_scope)
-    cfg.model.backbone.pop('init_cfg', None)
-    cfg.model.pop('pretrained', None)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    model = MODELS.build(cfg.model).to(device)
+    model = build_model(cfg).to(device)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.randn_like(parameter)

@@ -92,15 +92,11 @@ def set_up(pipeline: Pipeline,
     torch.manual_seed(0)
     cfg = Config.fromfile(ROOT / pipeline.config)
     init_default_scope(cfg.default_scope)
-    # Random weights take as long as pre-trained ones.
-    cfg.model.backbone.pop('init_cfg', None)
-    cfg.model.pop('pretrained', None)
     # Images are padded to their own size, not to the config's.
     cfg.model.data_preprocessor.pop('size', None)
     if cfg.default_scope == 'mmseg':
         cfg.model.data_preprocessor.size_divisor = 32
-    MMLogger.get_instance('benchmark', log_level='WARNING')
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
     model.init_weights()
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     # As the ladder's configs have it: nobody sends batch norm's statistics.
@@ -114,6 +110,20 @@ def set_up(pipeline: Pipeline,
         wrappers[name] = _wrapper(cfg, model, name)
         wrappers[name].initialize_count_status(model, 0, 10**9)
     return model, wrappers
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build a config's model without its pre-trained weights.
+
+    Random ones take as long.
+
+    Args:
+        cfg (Config): Its ``model`` is changed.
+    """
+    MMLogger.get_instance('benchmark', log_level='WARNING')
+    cfg.model.backbone.pop('init_cfg', None)
+    cfg.model.pop('pretrained', None)
+    return MODELS.build(cfg.model)
 
 
 def batches(pipeline: Pipeline, data_root: str,

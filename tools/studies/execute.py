@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from .grid import Run, as_dict
+from .grid import Run
 
 ROOT = Path(__file__).parents[2]
 # MMEngine reads configs as modules of one name, one at a time.
@@ -144,7 +145,7 @@ def execute(study: Config, run: Run, results: Path, root: Path) -> dict:
                            f'{text.strip().splitlines()[-1]}')
     result = dict(
         name=run.name,
-        run=as_dict(run),
+        run=asdict(run),
         commit=_commit(),
         seconds=round(time.time() - start),
         diverged=diverged,

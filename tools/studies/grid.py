@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
@@ -119,11 +119,6 @@ def best_lr(results: Sequence[dict], like: dict) -> float | None:
     if not found:
         return None
     return max(found, key=lambda result: result['final'])['run']['lr']
-
-
-def as_dict(run: Run) -> dict:
-    """A run as its result file holds it."""
-    return asdict(run)
 
 
 def _listed(value: Any) -> list:

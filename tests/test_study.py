@@ -101,7 +101,8 @@ def test_a_run_has_the_same_images_at_every_batch(write, batch, method):
     if 'agvm' in method:
         agvm = cfg.optim_wrapper.agvm
         assert warmup < agvm.begin < 0.2 * study.epochs * updates
-        assert study.epochs * updates / agvm.interval == 150
+        assert study.epochs * updates / agvm.interval == (
+            study.measurements)
 
 
 def run_tool(*arguments):

@@ -36,6 +36,7 @@ def build_config(study: Config, run: Run) -> Config:
     method = study.methods[run.method].to_dict()
     cfg.optim_wrapper = ConfigDict(method)
     cfg.optim_wrapper.optimizer.lr = run.lr
+    cfg.optim_wrapper.clip_grad = study.clip_grad
     cfg.custom_imports = dict(
         imports=['agvm_mm', 'agvm_mm.cpu', 'agvm_mm.optimizers'],
         allow_failed_imports=False)

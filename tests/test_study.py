@@ -1,15 +1,17 @@
 """The study's tools, on two tiny trainings."""
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from studies.cells import updates_to
+from studies.claims import claims
 from studies.execute import build_config
-from studies.grid import Run, best_lr, expand, read_study
+from studies.grid import Run, best_lr, expand, missing, read_study
 from studies.report import write_report
-from study import missing
 
 ROOT = Path(__file__).parent.parent
 BASE = ROOT / 'docs/study/base.yaml'
@@ -42,6 +44,10 @@ def result(run, final, **more):
             run=dict(vars(run)),
             final=final,
             diverged=False,
+            seconds=60,
+            metric=[[1, final]],
+            updates_per_epoch=1920 // run.batch,
+            micro_batches=2,
             agvm={}), **more)
 
 
@@ -56,7 +62,8 @@ def test_lists_are_multiplied_out(write):
 
 def test_the_best_rate_is_that_of_the_validation_split(write):
     study = read_study(write(entry(lr='best', seed=[1, 2], split='test')))
-    assert list(expand(study, [])) == []
+    assert [run.lr for run in expand(study, [])] == [None, None]
+    assert missing(study, []) == []
     one = Run('faster-rcnn', 'sgd', 16, 0.02)
     results = [
         result(one, 0.1),
@@ -71,9 +78,36 @@ def test_the_best_rate_is_that_of_the_validation_split(write):
     assert best_lr(results, vars(one)) == 0.04
 
 
+def test_a_best_rate_waits_for_all_of_the_first_stage(write):
+    study = read_study(
+        write(
+            entry(lr=[0.02, 0.04]), entry(lr='best', split='test'),
+            entry(lr='best of sgd', method='sgd-measured', split='test'),
+            entry(
+                lr='best',
+                split='test',
+                tag='constant',
+                constant_scale='sgd-measured')))
+    results = [result(Run('faster-rcnn', 'sgd', 16, 0.02), 0.1)]
+    assert [run.lr for run in missing(study, results)] == [0.04]
+    results.append(result(Run('faster-rcnn', 'sgd', 16, 0.04), 0.2))
+    first, second = missing(study, results)
+    assert (first.method, first.lr) == ('sgd', 0.04)
+    assert (second.method, second.lr) == ('sgd-measured', 0.04)
+    results.append(result(first, 0.2))
+    results.append(result(second, 0.2, agvm=measured(backbone=1, neck=1)))
+    last, = missing(study, results)
+    assert last.tag == 'constant'
+    scaled = last.set['optim_wrapper.paramwise_cfg']['custom_keys']
+    assert scaled['neck'] == dict(lr_mult=1.5)  # the mean of 1 and 2
+    cfg = build_config(study, last)
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys.neck.lr_mult == 1.5
+
+
 @pytest.mark.parametrize(('wrong', 'message'), [
-    (dict(method='sdg'), r"name the method 'sdg'; there are .*agvm-sgd"),
-    (dict(pipeline='yolo'), r"name the pipeline 'yolo'; there are faster"),
+    (dict(method='sdg'), r"name 'sdg', .* of the methods; .*agvm-sgd"),
+    (dict(pipeline='yolo'), r"name 'yolo', .* of the pipelines; .* faster"),
+    (dict(lr='best of sdg'), r"name 'sdg', .* of the methods; .*agvm-sgd"),
     (dict(learning_rate=1), r"a run has no 'learning_rate'; it has .*lr"),
 ])
 def test_a_wrong_study_is_refused(write, wrong, message):
@@ -101,8 +135,7 @@ def test_a_run_has_the_same_images_at_every_batch(write, batch, method):
     if 'agvm' in method:
         agvm = cfg.optim_wrapper.agvm
         assert warmup < agvm.begin < 0.2 * study.epochs * updates
-        assert study.epochs * updates / agvm.interval == (
-            study.measurements)
+        assert study.epochs * updates / agvm.interval == (study.measurements)
 
 
 def run_tool(*arguments):
@@ -121,8 +154,8 @@ def test_run_and_report(write, tmp_path):
         f"_base_ = '{ROOT}/configs/study/faster-rcnn_r18_fpn_digits.py'\n"
         f"model = dict(backbone=dict(init_cfg=dict(checkpoint='{weights}')))")
     study = write(
-        entry(method=['sgd', 'agvm-sgd']),
-        entry(method='sgd', batch=[16], lr='best', split='test'),
+        entry(method=['sgd', 'agvm-sgd'], batch=4),
+        entry(method='sgd', batch=[4], lr='best', split='test'),
         data=dict(
             root=str(tmp_path / 'data'),
             num_train=32,
@@ -158,41 +191,109 @@ def test_run_and_report(write, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
     found = {p.stem: json.loads(p.read_text()) for p in results.iterdir()}
     assert sorted(found) == [
-        'faster-rcnn_agvm-sgd_bs16_lr0.02_seed0_val',
-        'faster-rcnn_sgd_bs16_lr0.02_seed0_test',
-        'faster-rcnn_sgd_bs16_lr0.02_seed0_val',
+        'faster-rcnn_agvm-sgd_bs4_lr0.02_seed0_val',
+        'faster-rcnn_sgd_bs4_lr0.02_seed0_test',
+        'faster-rcnn_sgd_bs4_lr0.02_seed0_val',
     ]
     for one in found.values():
         assert [epoch for epoch, _ in one['metric']] == [1, 2]
         assert one['loss'][-1][1] < one['loss'][0][1]
         assert not one['diverged']
-    modules = found['faster-rcnn_agvm-sgd_bs16_lr0.02_seed0_val']['agvm']
+    modules = found['faster-rcnn_agvm-sgd_bs4_lr0.02_seed0_val']['agvm']
     assert set(modules['lr_scale']) == {
         'backbone', 'neck', 'rpn_head', 'roi_head.bbox_head'
     }
 
     # What is done is not done again.
-    assert missing(read_study(study), results) == []
+    assert missing(read_study(study), list(found.values())) == []
 
 
-def test_report(tmp_path):
+def seeds(method, batch, finals, tag='', **more):
+    """Runs on the test split, one a seed."""
+    return [
+        result(
+            Run('faster-rcnn', method, batch, 0.02, seed, 'test', tag), final,
+            **more) for seed, final in enumerate(finals)
+    ]
+
+
+def measured(**variance):
+    """What AGVM logs, as constant over the training."""
+    return dict(
+        variance={
+            m: [[1, v], [2, v]]
+            for m, v in variance.items()
+        },
+        lr_scale={m: [[1, 1.0], [2, 2.0]]
+                  for m in variance})
+
+
+@pytest.fixture(name='results')
+def _results():
+    """A study in which AGVM wins at batch 128, and loses to LAMB."""
+    even = measured(backbone=0.5, neck=0.4, rpn_head=0.3)
+    uneven = measured(backbone=0.9, neck=0.4, rpn_head=0.1)
+    return [
+        *seeds('sgd', 8, [0.5, 0.51, 0.49]),
+        *seeds('sgd', 128, [0.2, 0.21, 0.19]),
+        *seeds('sgd-measured', 8, [0.5], agvm=even),
+        *seeds('sgd-measured', 128, [0.2], agvm=uneven),
+        *seeds('agvm-sgd', 8, [0.5, 0.51, 0.52], agvm=even),
+        *seeds('agvm-sgd', 128, [0.3, 0.31, 0.29], agvm=even),
+        *seeds('lars', 128, [0.1, 0.5, 0.3]),
+        *seeds('lamb', 128, [0.4, 0.41, 0.42]),
+        *seeds('agvm-sgd', 128, [0.3, 0.31, 0.3], tag='averaging-half'),
+        *seeds('agvm-sgd', 128, [0.1, 0.11, 0.1], tag='anchor-neck'),
+        *seeds('agvm-sgd', 128, [0.0], tag='momentum-0', diverged=True),
+    ]
+
+
+def test_the_claims_are_judged_by_the_numbers(results):
+    said = {claim.text: claim for claim in claims(results, 'faster-rcnn')}
+    verdicts = {text: claim.verdict for text, claim in said.items()}
+    assert verdicts == {
+        'variances are aligned at a small batch': 'yes',
+        'they are misaligned at a large batch': 'yes',
+        'there the backbone varies most, then the neck, then the heads': 'yes',
+        'AGVM aligns them': 'yes',
+        'at batch 128 AGVM is better than sgd': 'yes',
+        'at batch 128 AGVM is better than lars': 'undecided',
+        'at batch 128 AGVM is better than lamb': 'no',
+        'at batch 128 AGVM is better than AdamW alone': 'not run yet',
+        'interval and momentum matter little (batch 128)': 'yes',
+        'the backbone is the best anchor (batch 128)': 'yes',
+        'without a moving average it diverges (batch 128)': 'yes',
+    }
+    # 0.30 - 0.20, each of deviation 0.01 over three seeds.
+    assert '+10.0 (standard error 0.8)' in said[
+        'at batch 128 AGVM is better than sgd'].found
+
+
+def test_updates_to_a_target_are_interpolated():
+    one = dict(metric=[[2, 0.2], [4, 0.4], [6, 0.3]], updates_per_epoch=10)
+    assert updates_to(one, 0.1) == pytest.approx(10)
+    assert updates_to(one, 0.3) == pytest.approx(30)
+    assert updates_to(one, 0.5) == math.inf
+
+
+def test_report(results, tmp_path):
     (tmp_path / 'study').mkdir()
-    results = []
-    for batch in (16, 256):
-        for seed in range(3):
-            run = Run('faster-rcnn', 'sgd', batch, 0.02, seed, 'test')
-            results.append(result(run, 0.1 * (seed + 1)))
-        measured = dict(variance={'neck': [[1, 0.5], [2, 0.25]]})
-        run = Run('faster-rcnn', 'agvm-sgd', batch, 0.04)
-        results.append(result(run, 0.3, agvm=measured))
-        run = Run('faster-rcnn', 'agvm-sgd', batch, 0.08)
-        results.append(result(run, 0.0, diverged=True))
+    (tmp_path / 'study/summary.md').write_text('In short: it depends.\n')
+    results += [
+        result(Run('faster-rcnn', 'sgd', 8, 0.02), 0.3),
+        result(Run('faster-rcnn', 'sgd', 8, 0.04), 0.0, diverged=True),
+    ]
     written = list(write_report(results, tmp_path))
     page = written[-1].read_text()
-    assert '| sgd | 16 | 0.02 | 3 | 0.200 | 0.100 |' in page
-    assert '| agvm-sgd | 256 | 0.300 | nan |' in page
+    assert 'In short: it depends.' in page
+    assert '| sgd | 50.0 ± 1.0, at 0.02 | 20.0 ± 1.0, at 0.02 |' in page
+    assert '| sgd | 8 | **30.0** | nan |' in page
+    assert '| agvm-sgd | 128 | momentum-0 | 0.0 (1 diverged) |' in page
+    # To 25%, which each run grows to in a straight line over one epoch.
+    assert '| sgd | 120 | never |' in page
     assert [p.name for p in written] == [
-        'faster-rcnn_batch.png', 'faster-rcnn_variance.png', 'study.md'
+        'faster-rcnn_batch.png', 'faster-rcnn_updates.png',
+        'faster-rcnn_variance.png', 'study.md'
     ]
     assert all(path.stat().st_size > 300 for path in written)
     with pytest.raises(ValueError, match='no result to report'):

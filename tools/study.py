@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -22,8 +23,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from studies.execute import ROOT, execute
-from studies.grid import Run, expand, read_study
+from studies.execute import ROOT, Trainings
+from studies.grid import Run, expand, missing, read_study
 from studies.report import write_report
 
 from agvm_mm.datasets import write_digits
@@ -60,19 +61,6 @@ def check_ready(study: Config) -> None:
                 f'{study.data.root}')
 
 
-def missing(study: Config, results: Path) -> list[Run]:
-    """The runs of a study that are not done and can be named.
-
-    Args:
-        study (Config): The study.
-        results (Path): Folder of the result files.
-    """
-    return [
-        run for run in expand(study, read_results(results))
-        if not (results / f'{run.name}.json').is_file()
-    ]
-
-
 def run_all(study: Config, todo: list[Run], args: argparse.Namespace,
             console: Console) -> None:
     """Execute runs.
@@ -88,10 +76,8 @@ def run_all(study: Config, todo: list[Run], args: argparse.Namespace,
     with Progress(*columns, console=console) as progress, \
             ThreadPoolExecutor(args.jobs) as pool:
         task = progress.add_task('runs', total=len(todo))
-        futures = [
-            pool.submit(execute, study, run, args.results, args.work_dir)
-            for run in todo
-        ]
+        trainings = Trainings(study, args.results, args.work_dir)
+        futures = [pool.submit(trainings.execute, run) for run in todo]
         try:
             for future in as_completed(futures):
                 result = future.result()
@@ -99,10 +85,9 @@ def run_all(study: Config, todo: list[Run], args: argparse.Namespace,
                                        f'{result["final"]:.3f} in '
                                        f'{result["seconds"]} s')
                 progress.advance(task)
-        except BaseException as error:
-            progress.console.print(
-                f'stopping, when what runs is done: {error}')
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            trainings.stop()
             raise
 
 
@@ -128,13 +113,19 @@ def main() -> None:
             help='folder of result files (default: docs/study/results)')
     args = parser.parse_args()
     console = Console()
+    # As Ctrl-C: what runs is stopped too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if args.command == 'run':
             study = read_study(args.study)
             check_ready(study)
-            # Again, as the best learning rates are known after the first.
-            while todo := missing(study, args.results):
+            while todo := missing(study, read_results(args.results)):
                 run_all(study, todo, args, console)
+            for run in expand(study, read_results(args.results)):
+                if run.lr is None:
+                    raise ValueError(
+                        f'{run.name} was left out: {args.study} has no run '
+                        'that tells its learning rate')
         else:
             for path in write_report(read_results(args.results), STUDY.parent):
                 console.print(f'wrote {path}')

@@ -65,12 +65,14 @@ def build_config(study: Config, run: Run) -> Config:
             gamma=0.1),
     ]
     if 'agvm' in cfg.optim_wrapper:
+        cfg.optim_wrapper.agvm.update(pipeline.get('agvm', {}))
         # The paper begins when the warm-up has settled.
         cfg.optim_wrapper.agvm.begin = warmup + round(
             study.settling_epochs * updates)
         cfg.optim_wrapper.agvm.interval = interval
 
     root = f'{study.data.root}/'
+    cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.data_root = root
         loader.dataset.pipeline = _resized(loader.dataset.pipeline,
@@ -82,9 +84,11 @@ def build_config(study: Config, run: Run) -> Config:
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.default_hooks.checkpoint = dict(
         type='CheckpointHook', interval=10**6, save_last=False)
-    cfg.default_hooks.logger.interval = interval
+    cfg.default_hooks.logger = dict(type='LoggerHook', interval=interval)
+    cfg.log_processor = dict(type='LogProcessor', by_epoch=True)
     # A loss that is no number ends the run: it has diverged.
-    cfg.custom_hooks.append(dict(type='CheckInvalidLossHook', interval=1))
+    cfg.custom_hooks.append(
+        dict(type='mmdet.CheckInvalidLossHook', interval=1))
     cfg.randomness = dict(seed=run.seed)
     cfg.merge_from_dict(run.set)
     return cfg
@@ -104,76 +108,115 @@ def _moved(value: Any, root: str, split: str) -> Any:
     return value.replace('val', split).replace('data/digits/', root)
 
 
-def execute(study: Config, run: Run, results: Path, root: Path) -> dict:
-    """Train, and write what came of it.
+class Trainings:
+    """Executes runs, each in a process of its own.
 
     Args:
         study (Config): The study.
-        run (Run): One of its runs.
-        results (Path): Folder of the result files. The file is written when
-            the run is done, and not before.
+        results (Path): Folder of the result files. A run's file is written
+            when it is done, and not before.
         root (Path): Folder of the work dirs.
-
-    Returns:
-        dict: The result.
-
-    Raises:
-        RuntimeError: If the training failed otherwise than by diverging.
     """
-    work_dir = root / run.name
-    shutil.rmtree(work_dir, ignore_errors=True)
-    work_dir.mkdir(parents=True)
-    config = work_dir / 'run.py'
-    with CONFIGS:
-        build_config(study, run).dump(config)
-    start = time.time()
-    with open(work_dir / 'log.txt', 'w') as log:
-        code = subprocess.run([
-            sys.executable, ROOT / 'tools/train.py', config, '--work-dir',
-            work_dir
-        ],
-                              cwd=ROOT,
-                              stdout=log,
-                              stderr=subprocess.STDOUT,
-                              env=dict(
-                                  os.environ,
-                                  OMP_NUM_THREADS='1',
-                                  MKL_NUM_THREADS='1')).returncode
-    text = (work_dir / 'log.txt').read_text()
-    diverged = code != 0 and 'infinite or NaN' in text
-    if code != 0 and not diverged:
-        raise RuntimeError(f'{run.name} failed, see {work_dir}/log.txt: '
-                           f'{text.strip().splitlines()[-1]}')
-    result = dict(
-        name=run.name,
-        run=asdict(run),
-        commit=_commit(),
-        seconds=round(time.time() - start),
-        diverged=diverged,
-        **_read(work_dir, study.pipelines[run.pipeline].metric))
-    if diverged:
-        result['final'] = 0.0
-    results.mkdir(parents=True, exist_ok=True)
-    partial = results / f'.{run.name}.json'
-    partial.write_text(json.dumps(result) + '\n')
-    partial.rename(results / f'{run.name}.json')
-    return result
+
+    def __init__(self, study: Config, results: Path, root: Path) -> None:
+        self.study = study
+        self.results = results
+        self.root = root
+        self._stopped = False
+        self._running: set[subprocess.Popen] = set()
+
+    def stop(self) -> None:
+        """End the trainings that run; no other begins."""
+        self._stopped = True
+        for training in list(self._running):
+            training.terminate()
+
+    def execute(self, run: Run) -> dict:
+        """Train, and write what came of it.
+
+        Args:
+            run (Run): One of the study's runs.
+
+        Returns:
+            dict: The result.
+
+        Raises:
+            RuntimeError: If the training failed otherwise than by diverging.
+        """
+        work_dir = self.root / run.name
+        shutil.rmtree(work_dir, ignore_errors=True)
+        work_dir.mkdir(parents=True)
+        with CONFIGS:
+            cfg = build_config(self.study, run)
+            cfg.dump(work_dir / 'run.py')
+        start = time.time()
+        code = self._train(work_dir)
+        text = (work_dir / 'log.txt').read_text()
+        diverged = code != 0 and 'infinite or NaN' in text
+        if code != 0 and not diverged:
+            raise RuntimeError(f'{run.name} failed, see {work_dir}/log.txt: '
+                               f'{text.strip().splitlines()[-1]}')
+        result = dict(
+            name=run.name,
+            run=asdict(run),
+            commit=_commit(),
+            seconds=round(time.time() - start),
+            diverged=diverged,
+            epochs=cfg.train_cfg.max_epochs,
+            updates_per_epoch=-(-self.study.data.num_train // run.batch),
+            micro_batches=-(-run.batch // cfg.max_samples_per_gpu),
+            **_read(work_dir, self.study.pipelines[run.pipeline]))
+        if diverged:
+            result['final'] = 0.0
+        self.results.mkdir(parents=True, exist_ok=True)
+        partial = self.results / f'.{run.name}.json'
+        partial.write_text(json.dumps(result) + '\n')
+        partial.rename(self.results / f'{run.name}.json')
+        return result
+
+    def _train(self, work_dir: Path) -> int:
+        command = [
+            sys.executable, ROOT / 'tools/train.py', work_dir / 'run.py',
+            '--work-dir', work_dir
+        ]
+        one_thread = dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
+        with open(work_dir / 'log.txt', 'w') as log:
+            training = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={
+                    **os.environ,
+                    **one_thread
+                })
+        self._running.add(training)
+        if self._stopped:
+            training.terminate()
+        try:
+            return training.wait()
+        finally:
+            self._running.discard(training)
 
 
-def _read(work_dir: Path, metric: str) -> dict:
+def _read(work_dir: Path, pipeline: ConfigDict) -> dict:
     """Metric by epoch and AGVM's scalars by iteration, from the JSON log."""
+    metric = pipeline.metric
     log, = work_dir.glob('*/vis_data/scalars.json')
     metrics, scalars, loss = [], {}, []
     for row in map(json.loads, log.read_text().splitlines()):
-        if metric in row:
-            metrics.append([row['step'], row[metric]])
-        elif 'loss' in row:
-            loss.append([row['step'], round(row['loss'], 4)])
-            for key, value in row.items():
-                kind, _, module = key[len('agvm/'):].partition('/')
-                if key.startswith('agvm/') and module:
-                    scalars.setdefault(kind, {}).setdefault(module, []).append(
-                        [row['step'], float(f'{value:.4g}')])
+        step = row['step']
+        if 'loss' not in row:
+            # A detector that finds nothing at all is given no metric.
+            value = row.get(metric, 0.0) / pipeline.get('full_marks', 1)
+            metrics.append([step, round(value, 4)])
+            continue
+        loss.append([step, round(row['loss'], 4)])
+        for key, value in row.items():
+            kind, _, module = key[len('agvm/'):].partition('/')
+            if key.startswith('agvm/') and module:
+                scalars.setdefault(kind, {}).setdefault(module, []).append(
+                    [step, float(f'{value:.4g}')])
     return dict(
         metric=metrics,
         final=metrics[-1][1] if metrics else 0.0,

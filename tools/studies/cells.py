@@ -1,0 +1,97 @@
+"""The results of a study, sorted into cells: what is said of each method."""
+from __future__ import annotations
+
+import math
+import statistics
+from typing import NamedTuple, Sequence
+
+
+class Cell(NamedTuple):
+    """Runs that differ in their seed or learning rate only.
+
+    Attributes:
+        pipeline (str): What was trained.
+        method (str): How.
+        batch (int): Samples of an update.
+        tag (str): What else was different; empty for nothing.
+    """
+    pipeline: str
+    method: str
+    batch: int
+    tag: str = ''
+
+
+def cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
+    """Sort results by method and batch.
+
+    Args:
+        results (Sequence[dict]): Of runs.
+        split (str): 'val', on which learning rates were chosen, or 'test'.
+
+    Returns:
+        dict[Cell, list[dict]]: In the order of the names.
+    """
+    found: dict[Cell, list[dict]] = {}
+    for result in results:
+        run = result['run']
+        if run['split'] == split:
+            cell = Cell(run['pipeline'], run['method'], run['batch'],
+                        run['tag'])
+            found.setdefault(cell, []).append(result)
+    return dict(sorted(found.items()))
+
+
+def best(of_cell: Sequence[dict]) -> dict:
+    """The result with the best last metric."""
+    return max(of_cell, key=lambda result: result['final'])
+
+
+def mean(of_cell: Sequence[dict]) -> float:
+    """Mean of the last metric over seeds."""
+    return statistics.fmean(result['final'] for result in of_cell)
+
+
+def deviation(of_cell: Sequence[dict]) -> float:
+    """Standard deviation of the last metric over seeds; NaN of one."""
+    if len(of_cell) < 2:
+        return math.nan
+    return statistics.stdev(result['final'] for result in of_cell)
+
+
+def difference(ours: Sequence[dict],
+               theirs: Sequence[dict]) -> tuple[float, float]:
+    """By how much the mean of one cell is above that of another.
+
+    Returns:
+        tuple[float, float]: The difference, and its standard error.
+    """
+    error = math.hypot(*(deviation(cell) / math.sqrt(len(cell))
+                         for cell in (ours, theirs)))
+    return mean(ours) - mean(theirs), error
+
+
+def variances(result: dict) -> dict[str, float]:
+    """Each module's gradient variance, its geometric mean over a run."""
+    return {
+        module:
+        statistics.geometric_mean([value for _, value in points if value > 0])
+        for module, points in result['agvm'].get('variance', {}).items()
+    }
+
+
+def updates_to(result: dict, target: float) -> float:
+    """Updates after which a run's metric reached a target.
+
+    Between two evaluations the metric is taken to grow linearly.
+
+    Returns:
+        float: Infinity if it never did.
+    """
+    before = (0, 0.0)
+    for epoch, value in result['metric']:
+        if value >= target:
+            share = (target - before[1]) / (value - before[1])
+            epochs = before[0] + share * (epoch - before[0])
+            return epochs * result['updates_per_epoch']
+        before = (epoch, value)
+    return math.inf

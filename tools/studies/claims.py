@@ -1,0 +1,151 @@
+"""The paper's claims beside what the study found, claim by claim.
+
+A difference counts if it is at least twice its standard error over seeds;
+variances count as aligned if the largest module's is within twice the
+smallest's.
+"""
+from __future__ import annotations
+
+import statistics
+from typing import Iterator, NamedTuple, Sequence
+
+from .cells import Cell, cells, difference, mean, variances
+from .tables import percent, with_deviation
+
+ALIGNED = 2.0
+ERRORS = 2.0
+# With AGVM, without, and the others that the paper compares with.
+OURS, PLAIN, MEASURED = 'agvm-sgd', 'sgd', 'sgd-measured'
+RIVALS = (PLAIN, 'lars', 'lamb')
+Found = dict[Cell, list[dict]]
+
+
+class Claim(NamedTuple):
+    """One claim.
+
+    Attributes:
+        text (str): What the paper says.
+        found (str): What the study found, in numbers.
+        verdict (str): 'yes', 'no', 'undecided' or 'not run yet'.
+    """
+    text: str
+    found: str
+    verdict: str
+
+
+def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
+    """Compare every claim with the results on the test split.
+
+    Args:
+        results (Sequence[dict]): Of runs.
+        pipeline (str): Which to look at.
+
+    Yields:
+        Claim: In the order of the paper.
+    """
+    found = {
+        cell: of_cell
+        for cell, of_cell in cells(results, 'test').items()
+        if cell.pipeline == pipeline
+    }
+    batches = sorted({cell.batch for cell in found if not cell.tag})
+    if len(batches) < 2:
+        return
+    small, large = batches[0], batches[-1]
+
+    def at(method: str, batch: int, tag: str = '') -> list[dict]:
+        return found.get(Cell(pipeline, method, batch, tag), [])
+
+    yield _spread(
+        'variances are aligned at a small batch',
+        at(MEASURED, small),
+        aligned=True)
+    yield _spread(
+        'they are misaligned at a large batch',
+        at(MEASURED, large),
+        aligned=False)
+    yield _order(at(MEASURED, large))
+    yield _spread('AGVM aligns them', at(OURS, large), aligned=True)
+    for batch in batches[1:]:
+        for rival in RIVALS:
+            yield _better(f'at batch {batch} AGVM is better than {rival}',
+                          at(OURS, batch), at(rival, batch))
+        yield _better(f'at batch {batch} AGVM is better than AdamW alone',
+                      at('agvm-adamw', batch), at('adamw', batch))
+    yield from _controls(found, pipeline)
+
+
+def _spread(text: str, of_cell: Sequence[dict], *, aligned: bool) -> Claim:
+    if not of_cell:
+        return Claim(text, '', 'not run yet')
+    by_module = _variances(of_cell)
+    spread = max(by_module.values()) / min(by_module.values())
+    shown = ', '.join(f'{m} {v:.3f}' for m, v in by_module.items())
+    return Claim(text, f'largest over smallest {spread:.1f}: {shown}', 'yes' if
+                 (spread <= ALIGNED) == aligned else 'no')
+
+
+def _order(of_cell: Sequence[dict]) -> Claim:
+    text = 'there the backbone varies most, then the neck, then the heads'
+    if not of_cell:
+        return Claim(text, '', 'not run yet')
+    by_module = _variances(of_cell)
+    order = sorted(by_module, key=lambda module: -by_module[module])
+    return Claim(text, ' > '.join(order),
+                 'yes' if order[:2] == ['backbone', 'neck'] else 'no')
+
+
+def _variances(of_cell: Sequence[dict]) -> dict[str, float]:
+    """By module, the mean over seeds."""
+    of_seeds = [variances(result) for result in of_cell]
+    return {
+        module: statistics.fmean(seed[module] for seed in of_seeds)
+        for module in of_seeds[0]
+    }
+
+
+def _better(text: str, ours: Sequence[dict], theirs: Sequence[dict]) -> Claim:
+    if not ours or not theirs:
+        return Claim(text, '', 'not run yet')
+    value, error = difference(ours, theirs)
+    shown = (f'{with_deviation(ours)} against {with_deviation(theirs)}: '
+             f'{100 * value:+.1f} (standard error {percent(error)})')
+    if abs(value) < ERRORS * error:
+        return Claim(text, shown, 'undecided')
+    return Claim(text, shown, 'yes' if value > 0 else 'no')
+
+
+def _controls(found: Found, pipeline: str) -> Iterator[Claim]:
+    """The claims about AGVM's own settings, where they were tried."""
+    tagged = [c for c in found if c.tag and c.method == OURS]
+    for batch in sorted({cell.batch for cell in tagged}):
+        plain = found.get(Cell(pipeline, OURS, batch), [])
+        of_batch = {c.tag: found[c] for c in tagged if c.batch == batch}
+        kinds = {
+            'interval and momentum matter little': 'averaging-',
+            'the backbone is the best anchor': 'anchor-',
+            'without a moving average it diverges': 'momentum-0',
+        }
+        for text, prefix in kinds.items():
+            tried = {t: r for t, r in of_batch.items() if t.startswith(prefix)}
+            if plain and tried:
+                yield _compared(f'{text} (batch {batch})', prefix, plain,
+                                tried)
+
+
+def _compared(text: str, prefix: str, plain: list[dict],
+              tried: dict[str, list[dict]]) -> Claim:
+    shown = ', '.join(f'{tag.removeprefix(prefix) or tag} '
+                      f'{with_deviation(cell)}' for tag, cell in tried.items())
+    shown = f'AGVM {with_deviation(plain)}; {shown}'
+    if prefix == 'momentum-0':
+        diverged = any(r['diverged'] for cell in tried.values() for r in cell)
+        return Claim(text, shown, 'yes' if diverged else 'no')
+    apart = [difference(plain, cell) for cell in tried.values()]
+    if prefix == 'anchor-':
+        if all(value > ERRORS * error for value, error in apart):
+            return Claim(text, shown, 'yes')
+        worse = any(mean(cell) > mean(plain) for cell in tried.values())
+        return Claim(text, shown, 'no' if worse else 'undecided')
+    same = all(abs(value) < ERRORS * error for value, error in apart)
+    return Claim(text, shown, 'yes' if same else 'no')

@@ -1,0 +1,144 @@
+"""The study's figures."""
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Sequence
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .cells import Cell, best, cells, deviation, mean
+from .tables import mean_updates
+
+# Without AGVM and with it, as the paper's Figure 1 has its columns.
+MEASURED = ('sgd-measured', 'agvm-sgd')
+
+
+def draw_batches(results: Sequence[dict], path: Path) -> bool:
+    """The metric against the batch: the paper's Figure 1, lower row.
+
+    Args:
+        results (Sequence[dict]): Of one pipeline.
+        path (Path): PNG to write.
+
+    Returns:
+        bool: Whether there was something to draw.
+    """
+    found = {k: v for k, v in cells(results, 'test').items() if not k.tag}
+    if len({cell.batch for cell in found}) < 2:
+        return False
+    figure, axis = plt.subplots(figsize=(6, 4), layout='constrained')
+    for method, batches in _by_method(found).items():
+        of_method = [found[cell] for cell in batches]
+        axis.errorbar([cell.batch for cell in batches],
+                      [100 * mean(r) for r in of_method],
+                      [100 * deviation(r) for r in of_method],
+                      marker='o',
+                      capsize=3,
+                      label=method)
+    _finish(figure, axis, found, 'metric on the test split, %', path)
+    return True
+
+
+def draw_updates(results: Sequence[dict], target: float, path: Path) -> bool:
+    """Updates to a target against the batch.
+
+    Args:
+        results (Sequence[dict]): Of one pipeline.
+        target (float): Of the metric, 0 to 1.
+        path (Path): PNG to write.
+
+    Returns:
+        bool: Whether there was something to draw.
+    """
+    found = {
+        cell: updates
+        for cell, updates in mean_updates(results, target).items()
+        if math.isfinite(updates)
+    }
+    if len({cell.batch for cell in found}) < 2:
+        return False
+    figure, axis = plt.subplots(figsize=(6, 4), layout='constrained')
+    for method, batches in _by_method(found).items():
+        axis.plot([cell.batch for cell in batches],
+                  [found[cell] for cell in batches],
+                  marker='o',
+                  label=method)
+    axis.set_yscale('log')
+    _finish(figure, axis, found,
+            f'updates to {100 * target:.0f}% on the test split', path)
+    return True
+
+
+def draw_variances(results: Sequence[dict], path: Path) -> bool:
+    """Variances over the training: the paper's Figure 1, upper row.
+
+    Args:
+        results (Sequence[dict]): Of one pipeline.
+        path (Path): PNG to write.
+
+    Returns:
+        bool: Whether there was something to draw.
+    """
+    found = {
+        cell: best(of_cell)
+        for cell, of_cell in cells(results, 'test').items()
+        if cell.method in MEASURED and not cell.tag
+    }
+    if not found:
+        return False
+    batches = sorted({cell.batch for cell in found})
+    figure, axes = plt.subplots(
+        len(MEASURED),
+        len(batches),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(3.2 * len(batches), 5.2),
+        layout='constrained')
+    for cell, result in found.items():
+        axis = axes[MEASURED.index(cell.method)][batches.index(cell.batch)]
+        per_epoch = result['updates_per_epoch'] * result['micro_batches']
+        for module, points in result['agvm']['variance'].items():
+            steps, values = zip(*points)
+            axis.plot([step / per_epoch for step in steps],
+                      values,
+                      linewidth=1,
+                      label=module)
+    for row, method in zip(axes, MEASURED):
+        row[0].set_ylabel(f'gradient variance, {method}')
+        for axis, batch in zip(row, batches):
+            axis.set(title=f'{method}, batch {batch}', yscale='log')
+            axis.grid(alpha=0.3)
+    for axis in axes[-1]:
+        axis.set_xlabel('epoch')
+    _, result = next(iter(found.items()))
+    figure.legend(
+        list(result['agvm']['variance']), loc='outside lower center', ncols=4)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return True
+
+
+def _by_method(found: dict[Cell, object]) -> dict[str, list[Cell]]:
+    methods: dict[str, list[Cell]] = {}
+    for cell in found:
+        methods.setdefault(cell.method, []).append(cell)
+    return methods
+
+
+def _finish(figure: Figure, axis: Axes, found: dict[Cell, object], ylabel: str,
+            path: Path) -> None:
+    axis.set_xscale('log', base=2)
+    axis.set_xticks(sorted({cell.batch for cell in found}))
+    axis.xaxis.set_major_formatter('{x:.0f}')
+    axis.set(xlabel='batch', ylabel=ylabel)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,107 @@
+"""The study's tables, in Markdown."""
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Iterable, Sequence
+
+from .cells import Cell, best, cells, deviation, mean, updates_to
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table.
+
+    Args:
+        head (Sequence[str]): Names of the columns.
+        rows (Iterable[Sequence[str]]): Cells, row by row.
+    """
+    lines = [head, ['---'] * len(head), *rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def percent(value: float) -> str:
+    """A metric, with one digit after the point."""
+    return f'{100 * value:.1f}'
+
+
+def with_deviation(of_cell: Sequence[dict]) -> str:
+    """Mean and deviation over seeds, in percent."""
+    text = percent(mean(of_cell))
+    if len(of_cell) > 1:
+        text += f' ± {percent(deviation(of_cell))}'
+    diverged = sum(result['diverged'] for result in of_cell)
+    return text + (f' ({diverged} diverged)' if diverged else '')
+
+
+def rates(results: Sequence[dict]) -> str:
+    """What each learning rate came to, on the validation split."""
+    found = {k: v for k, v in cells(results, 'val').items() if not k.tag}
+    columns = sorted({r['run']['lr'] for cell in found.values() for r in cell})
+
+    def shown(result: dict, of_cell: list[dict]) -> str:
+        text = 'nan' if result['diverged'] else percent(result['final'])
+        return f'**{text}**' if result is best(of_cell) else text
+
+    rows = []
+    for cell, of_cell in found.items():
+        by_rate = {r['run']['lr']: shown(r, of_cell) for r in of_cell}
+        rows.append([
+            cell.method,
+            str(cell.batch), *(by_rate.get(rate, '') for rate in columns)
+        ])
+    return table(['method', 'batch', *(f'{rate:g}' for rate in columns)], rows)
+
+
+def finals(results: Sequence[dict]) -> str:
+    """Each method's metric at each batch, on the test split."""
+    found = {k: v for k, v in cells(results, 'test').items() if not k.tag}
+    batches = sorted({cell.batch for cell in found})
+    rows = []
+    for method in dict.fromkeys(cell.method for cell in found):
+        row = [method]
+        for batch in batches:
+            of_cell = next((v for k, v in found.items()
+                            if k.method == method and k.batch == batch), None)
+            if of_cell is None:
+                row.append('')
+            else:
+                row.append(f'{with_deviation(of_cell)}, at '
+                           f'{of_cell[0]["run"]["lr"]:g}')
+        rows.append(row)
+    return table(['method', *(f'batch {batch}' for batch in batches)], rows)
+
+
+def mean_updates(results: Sequence[dict], target: float) -> dict[Cell, float]:
+    """Updates to a target, the mean over seeds; infinity if one never did."""
+    return {
+        cell: statistics.fmean(updates_to(r, target) for r in of_cell)
+        for cell, of_cell in cells(results, 'test').items() if not cell.tag
+    }
+
+
+def to_target(results: Sequence[dict], target: float) -> str:
+    """Updates to a target metric."""
+    found = mean_updates(results, target)
+    batches = sorted({cell.batch for cell in found})
+    rows = []
+    for method in dict.fromkeys(cell.method for cell in found):
+        by_batch = {k.batch: v for k, v in found.items() if k.method == method}
+        rows.append([
+            method, *('' if batch not in by_batch else 'never' if math.isinf(
+                by_batch[batch]) else f'{by_batch[batch]:.0f}'
+                      for batch in batches)
+        ])
+    return table(['method', *(f'batch {batch}' for batch in batches)], rows)
+
+
+def controls(results: Sequence[dict]) -> str:
+    """What else was tried, on the test split."""
+    found = cells(results, 'test')
+    tagged = [cell for cell in found if cell.tag]
+    plain = {Cell(*cell[:3]) for cell in tagged}
+    rows = [[
+        cell.method,
+        str(cell.batch), cell.tag or '-',
+        with_deviation(found[cell])
+    ] for cell in found if cell.tag or cell in plain]
+    return table(['method', 'batch', 'control', 'metric'], rows)

@@ -173,7 +173,11 @@ def test_run_and_report(write, tmp_path):
         },
         pipelines={
             'faster-rcnn':
-            dict(_delete_=True, config=str(config), metric='coco/bbox_mAP')
+            dict(
+                _delete_=True,
+                config=str(config),
+                weights=str(weights),
+                metric='coco/bbox_mAP')
         })
     results = tmp_path / 'results'
     run = (ROOT / 'tools/study.py', 'run', study, '--results', results,

@@ -4,7 +4,8 @@ It classifies the digits of a data set's training images, each cut out with
 what is around it; nothing of the other splits is seen. The checkpoint holds
 the backbone alone::
 
-    model.backbone.init_cfg = dict(type='Pretrained', checkpoint=OUT)
+    model.backbone.init_cfg = dict(
+        type='Pretrained', checkpoint=OUT, prefix='backbone.')
 """
 from __future__ import annotations
 
@@ -124,7 +125,9 @@ def main() -> None:
             optimizer.step()
             schedule.step()
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(state_dict=backbone.state_dict()), args.out)
+    # Named as in a whole detector: mmdet's Swin looks for nothing else.
+    weights = {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
+    torch.save(dict(state_dict=weights), args.out)
     print(f'{accuracy(backbone, head, crops, digits):.1%} of the training '
           f'digits and {accuracy(backbone, head, *unseen):.1%} of unseen ones '
           f'are told; wrote {args.out}')

@@ -53,12 +53,13 @@ def check_ready(study: Config) -> None:
     """
     data = study.data.to_dict()
     write_digits(ROOT / data.pop('root'), **data)
-    for weights, config in study.pretrained.items():
+    for name in dict.fromkeys(run.pipeline for run in expand(study, [])):
+        weights = study.pipelines[name].weights
         if not (ROOT / weights).is_file():
             raise FileNotFoundError(
                 f'{weights} does not exist; make it with: python '
-                f'tools/pretrain_digits.py {config} {weights} --data-root '
-                f'{study.data.root}')
+                f'tools/pretrain_digits.py {study.pretrained[weights]} '
+                f'{weights} --data-root {study.data.root}')
 
 
 def run_all(study: Config, todo: list[Run], args: argparse.Namespace,

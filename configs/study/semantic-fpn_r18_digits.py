@@ -7,6 +7,7 @@ model = dict(
         stem_channels=16,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/pretrained/semantic-fpn.pth')),
+            checkpoint='work_dirs/pretrained/semantic-fpn.pth',
+            prefix='backbone.')),
     neck=dict(in_channels=[16, 32, 64, 128], out_channels=32),
     decode_head=dict(in_channels=[32, 32, 32, 32], channels=32))

@@ -7,6 +7,7 @@ model = dict(
         stem_channels=16,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/pretrained/semantic-fpn.pth')),
+            checkpoint='work_dirs/pretrained/semantic-fpn.pth',
+            prefix='backbone.')),
     decode_head=dict(in_channels=[16, 32, 64, 128], channels=32),
     auxiliary_head=dict(in_channels=64, channels=16))

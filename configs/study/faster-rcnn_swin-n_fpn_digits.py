@@ -1,0 +1,20 @@
+_base_ = './faster-rcnn_r18_fpn_digits.py'
+# Three stages of a Swin of a sixth of Swin-T's width.
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='SwinTransformer',
+        embed_dims=16,
+        depths=[2, 2, 2],
+        num_heads=[1, 2, 4],
+        strides=(4, 2, 2),
+        window_size=4,
+        mlp_ratio=4,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+        patch_norm=True,
+        out_indices=(0, 1, 2),
+        convert_weights=False,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/pretrained/faster-rcnn-swin.pth')))

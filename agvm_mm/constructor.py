@@ -1,6 +1,7 @@
 """Builds an optimizer whose parameter groups are AGVM's modules."""
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from mmengine.model import is_model_wrapper
@@ -50,6 +51,16 @@ class AGVMOptimWrapperConstructor:
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
         self.paramwise_cfg = paramwise_cfg
         options = checked_options(self.optim_wrapper_cfg.get('agvm'))
+        optimizer = self.optim_wrapper_cfg.get('optimizer')
+        if not isinstance(optimizer, dict):
+            raise ValueError(
+                'optim_wrapper.optimizer must be a dict, as '
+                f"optimizer=dict(type='SGD', lr=0.02), but got {optimizer!r}")
+        wrapper = self.optim_wrapper_cfg.setdefault('type', 'AGVMOptimWrapper')
+        if not _takes_agvm(wrapper):
+            raise ValueError(
+                f'optim_wrapper.type={wrapper!r} takes no agvm: set it to '
+                "'AGVMOptimWrapper' or 'AGVMAmpOptimWrapper'")
         self.modules = options['modules']
         self.base_constructor = options['base_constructor']
         if not _is_registered(self.base_constructor):
@@ -91,13 +102,22 @@ class AGVMOptimWrapperConstructor:
             k: v
             for k, v in self.optim_wrapper_cfg.items() if k != 'optimizer'
         }
-        cfg.setdefault('type', 'AGVMOptimWrapper')
         return OPTIM_WRAPPERS.build(
             cfg,
             default_args=dict(
                 optimizer=optimizer,
                 plain_layout=plain_layout,
                 sharded_model=sharded))
+
+
+def _takes_agvm(wrapper: str | type) -> bool:
+    if isinstance(wrapper, str):
+        with OPTIM_WRAPPERS.switch_scope_and_registry(None) as registry:
+            found = registry.get(wrapper)
+        if found is None:
+            return True  # build() tells that nobody has registered it.
+        wrapper = found
+    return 'agvm' in inspect.signature(wrapper).parameters
 
 
 def _is_registered(constructor: Any) -> bool:

@@ -17,6 +17,31 @@ from torch import Tensor
 EPS = 1e-6
 
 
+def find_anchor(anchor: str, modules: Sequence[str]) -> str:
+    """The module that an anchor means.
+
+    Args:
+        anchor (str): A module's name, or the last part of it: in a tracker
+            'backbone' is 'detector.backbone'.
+        modules (Sequence[str]): The modules' names.
+
+    Returns:
+        str: The module's name.
+
+    Raises:
+        ValueError: If it means none of the modules, or several.
+    """
+    found = [m for m in modules if m == anchor
+             ] or [m for m in modules if m.endswith(f'.{anchor}')]
+    if len(found) == 1:
+        return found[0]
+    problem = 'is no module with trainable parameters'
+    if found:
+        problem = f'means several modules: {", ".join(found)}'
+    raise ValueError(f'agvm.anchor={anchor!r} {problem}. Set it to one of the '
+                     f'modules. Modules: {", ".join(modules)}')
+
+
 class Modulator:
     r"""Aligns the modules' gradient variances with the anchor's.
 
@@ -30,23 +55,20 @@ class Modulator:
 
     Args:
         modules (Sequence[str]): The modules' names.
-        anchor (str): The module with which the others are aligned.
+        anchor (str): The module with which the others are aligned; see
+            :func:`find_anchor`.
         momentum (float): alpha, in [0, 1).
         ratio_range (tuple[float, float]): Where ratio_i is clipped to, before
             the square root; 0 < low <= high.
 
     Raises:
-        ValueError: If the anchor is none of the modules.
+        ValueError: If the anchor is none of the modules, or several.
     """
 
     def __init__(self, modules: Sequence[str], *, anchor: str, momentum: float,
                  ratio_range: tuple[float, float]) -> None:
         self.modules = list(modules)
-        if anchor not in self.modules:
-            raise ValueError(
-                f'agvm.anchor={anchor!r} is no module with trainable '
-                f'parameters. Modules: {", ".join(self.modules)}')
-        self.anchor = self.modules.index(anchor)
+        self.anchor = self.modules.index(find_anchor(anchor, modules))
         self.momentum = momentum
         self.ratio_range = ratio_range
         self._mu = torch.ones(len(self.modules), dtype=torch.float64)

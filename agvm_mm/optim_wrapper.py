@@ -18,7 +18,11 @@ from torch.nn.utils import clip_grad_norm_
 from .layout import to_layout
 from .logs import log_measurement
 from .modulator import Modulator, scaled_lr
-from .options import check_clip_grad_range, checked_options
+from .options import (
+    check_accumulative_counts,
+    check_clip_grad_range,
+    checked_options,
+)
 from .replicas import Replicas
 from .sharded_replicas import ShardedReplicas
 from .state import agvm_state, load_agvm_state
@@ -50,8 +54,8 @@ class _AGVMMixin:
               Defaults to None, never.
             - interval (int): tau, updates between two measurements. Defaults
               to 10; the paper takes 5 above batch 1024.
-            - anchor (str): The module with which the others are aligned.
-              Defaults to 'backbone'.
+            - anchor (str): The module with which the others are aligned, or
+              the last part of its name. Defaults to 'backbone'.
             - momentum (float): alpha, of the moving average of the factors,
               in [0, 1). Defaults to 0.97.
             - estimator (str): 'replica', over all equal splits of the
@@ -93,6 +97,7 @@ class _AGVMMixin:
                 'optim_wrapper')
         options = checked_options(agvm)
         check_clip_grad_range(clip_grad_range, kwargs.get('clip_grad'))
+        check_accumulative_counts(kwargs.get('accumulative_counts', 1))
         super().__init__(optimizer=optimizer, **kwargs)
         modules = list(
             dict.fromkeys(g['module'] for g in optimizer.param_groups))
@@ -138,10 +143,11 @@ class _AGVMMixin:
         super().initialize_count_status(model, init_counts, max_counts)
         self.replicas.samples.attach(model)
         updates = math.ceil(max_counts / self._accumulative_counts)
-        if updates <= self.begin:
+        last = min(updates, self.end)
+        if last <= self.begin:
             print_log(
-                f'AGVM will do nothing: agvm.begin={self.begin}, but the '
-                f'training ends after {updates} updates.',
+                f'AGVM will do nothing: agvm.begin={self.begin}, but agvm.end '
+                f'or the end of the training is {last}.',
                 logger='current',
                 level=logging.WARNING)
 

@@ -91,6 +91,21 @@ def check_clip_grad_range(clip_grad_range: Any,
             'clip_grad=dict(max_norm=1.0), or leave clip_grad_range out')
 
 
+def check_accumulative_counts(accumulative_counts: Any) -> None:
+    """Check the micro-batches of an update.
+
+    Args:
+        accumulative_counts (int): The wrapper's own option.
+
+    Raises:
+        ValueError: If it is no number of micro-batches.
+    """
+    if not _is_int(accumulative_counts, 1):
+        raise ValueError(
+            f'optim_wrapper.accumulative_counts={accumulative_counts!r} is '
+            'not allowed: it must be an int >= 1')
+
+
 def _require(condition: bool, options: dict, key: str, wanted: str) -> None:
     if not condition:
         raise ValueError(

@@ -43,9 +43,11 @@ def partition_parameters(
 
     By default a module is a top-level child of the model, named as the child;
     ``roi_head`` is opened one level, and a parameter that hangs directly on
-    the root is a module of its own.  ``modules`` names others, which come
-    first: among its prefixes the longest that fits a parameter wins, and what
-    none of them fits stays where the default puts it.
+    the root is a module of its own.  In a model that has no backbone, but
+    detectors that have one (a tracker's ``detector``, a ``student``), these
+    are split likewise, as ``detector.backbone``.  ``modules`` names others,
+    which come first: among its prefixes the longest that fits a parameter
+    wins, and what none of them fits stays where the default puts it.
 
     Args:
         model (nn.Module): The model, not wrapped by DDP.
@@ -65,9 +67,11 @@ def partition_parameters(
     """
     names = [n for n, p in named_parameters(model) if p.requires_grad]
     owner_of = _owners(modules)
+    nested = _nested_detectors(names)
     partition: dict[str, list[str]] = {}
     for name in names:
-        partition.setdefault(_module_of(name, owner_of), []).append(name)
+        module = _module_of(name, owner_of, nested)
+        partition.setdefault(module, []).append(name)
 
     for prefix, module in owner_of.items():
         if not any(_fits(name, prefix) for name in names):
@@ -113,12 +117,26 @@ def _fits(name: str, prefix: str) -> bool:
     return name == prefix or name.startswith(prefix + '.')
 
 
-def _module_of(name: str, owner_of: Mapping[str, str]) -> str:
+def _nested_detectors(names: Sequence[str]) -> set[str]:
+    """Children of the root that have the backbone which the root has not."""
+    if any(_fits(name, 'backbone') for name in names):
+        return set()
+    return {
+        name.split('.')[0]
+        for name in names if name.split('.')[1:2] == ['backbone']
+    }
+
+
+def _module_of(name: str, owner_of: Mapping[str, str],
+               nested: set[str]) -> str:
     fitting = [prefix for prefix in owner_of if _fits(name, prefix)]
     if fitting:
         return owner_of[max(fitting, key=len)]
     parts = name.split('.')
-    depth = 2 if parts[0] in OPENED_CHILDREN and len(parts) > 2 else 1
+    # Within a nested detector everything is one level deeper.
+    depth = 1 + (parts[0] in nested and len(parts) > 2)
+    if parts[depth - 1] in OPENED_CHILDREN and len(parts) > depth + 1:
+        depth += 1
     return '.'.join(parts[:depth])
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from agvm_mm.modulator import Modulator, scaled_lr
+from agvm_mm.modulator import Modulator, find_anchor, scaled_lr
 
 MODULES = ['neck', 'backbone', 'head']
 
@@ -76,6 +76,17 @@ def test_unknown_anchor():
             match=r"agvm.anchor='bakbone' .*Modules: "
             'neck, backbone, head'):
         modulator(anchor='bakbone')
+
+
+def test_an_anchor_may_be_the_last_part_of_a_name():
+    nested = ['student.backbone', 'student.neck', 'head']
+    assert find_anchor('backbone', nested) == 'student.backbone'
+    assert find_anchor('backbone', ['a.backbone', 'backbone']) == 'backbone'
+    with pytest.raises(
+            ValueError,
+            match=r"anchor='backbone' means several modules: a\.backbone, "
+            r'b\.backbone\. Set it to one'):
+        find_anchor('backbone', ['a.backbone', 'b.backbone', 'neck'])
 
 
 @pytest.mark.parametrize('fails', [True, False])

@@ -330,8 +330,9 @@ def test_a_begin_after_the_end_is_warned_of(warnings):
     wrapper.initialize_count_status(model, 0, 12)
     assert not any('do nothing' in message for message in warnings())
     wrapper.initialize_count_status(model, 0, 10)
-    assert any('agvm.begin=5, but the training ends after 5 updates' in message
-               for message in warnings())
+    assert any(
+        'agvm.begin=5, but agvm.end or the end of the training is 5' in message
+        for message in warnings())
 
 
 # State

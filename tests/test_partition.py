@@ -96,6 +96,29 @@ def test_root_parameters_are_modules_of_their_own():
     assert partition['roi_head'] == ['roi_head.temperature']
 
 
+@pytest.mark.parametrize('frozen', ['teacher', 'student', None])
+def test_detectors_in_a_model_are_opened(frozen):
+    model = nn.Module()
+    model.teacher, model.student = ToyDetector(), ToyDetector()
+    model.track_head = nn.Linear(2, 2)
+    if frozen is not None:
+        getattr(model, frozen).requires_grad_(requires_grad=False)
+    partition = partition_parameters(model)
+    parts = ('backbone', 'neck', 'rpn_head', 'roi_head.bbox_head',
+             'roi_head.mask_head')
+    assert set(partition) == {
+        'track_head', *(f'{which}.{part}'
+                        for which in ('teacher', 'student') if which != frozen
+                        for part in parts)
+    }
+
+
+def test_a_backbone_of_its_own_leaves_other_detectors_whole():
+    model = ToyDetector()
+    model.teacher = ToyDetector()
+    assert 'teacher' in partition_parameters(model)
+
+
 def test_shared_parameters_are_counted_once():
     model = ToyDetector()
     model.aux_head = model.rpn_head

@@ -11,6 +11,7 @@ from rich.table import Table
 from torch import nn
 
 from agvm_mm import partition_parameters
+from agvm_mm.modulator import find_anchor
 from agvm_mm.options import AGVM_OPTIONS
 
 
@@ -26,11 +27,8 @@ def build_table(model: nn.Module, agvm: dict) -> Table:
     """
     parameters = dict(model.named_parameters())
     partition = partition_parameters(model, agvm.get('modules'))
-    anchor = agvm.get('anchor', AGVM_OPTIONS['anchor'])
-    if anchor not in partition:
-        raise ValueError(
-            f'agvm.anchor={anchor!r} is no module with trainable parameters. '
-            f'Modules: {", ".join(partition)}')
+    anchor = find_anchor(
+        agvm.get('anchor', AGVM_OPTIONS['anchor']), list(partition))
     rows = {
         f'{module} (anchor)' if module == anchor else module: names
         for module, names in partition.items()

@@ -1,0 +1,115 @@
+"""Every model config inside of the mmdet and mmseg wheels, and its check."""
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.optim import build_optim_wrapper
+from mmengine.utils import get_installed_path
+
+from agvm_mm import partition_parameters
+from tests.meta import build_on_meta
+
+PACKAGES = ('mmdet', 'mmseg')
+PASSED, NOT_BUILT, FAILED = 'passed', 'not built', 'failed'
+
+
+class Outcome(NamedTuple):
+    """What came of one config.
+
+    Attributes:
+        config (str): Its name, from the package on.
+        status (str): 'passed'; 'not built', if the library itself cannot
+            build the model here; or 'failed', if AGVM cannot take it.
+        reason (str): Why it did not pass.
+        anchor (str): The anchor, where it passed.
+    """
+    config: str
+    status: str
+    reason: str = ''
+    anchor: str = ''
+
+
+def configs() -> Iterator[tuple[str, Path]]:
+    """Name and path of every config that has a model."""
+    for package in PACKAGES:
+        root = Path(get_installed_path(package)) / '.mim/configs'
+        for path in sorted(root.rglob('*.py')):
+            if '_base_' not in path.parts and '/common/' not in str(path):
+                yield f'{package}/{path.relative_to(root)}', path
+
+
+def check(name: str, path: Path) -> Outcome:
+    """Build a config's model and its optimizer, with AGVM and without.
+
+    Args:
+        name (str): From :func:`configs`.
+        path (Path): Of the config.
+    """
+    warnings.simplefilter('ignore')
+    MMLogger.get_instance('zoo', log_level=logging.ERROR)
+    try:
+        cfg = Config.fromfile(path)
+        model = build_on_meta(cfg)
+    except Exception as error:
+        return Outcome(name, NOT_BUILT, _short(error))
+    try:
+        return Outcome(name, PASSED, anchor=_compare(cfg, model))
+    except Exception as error:
+        return Outcome(name, FAILED, _short(error))
+
+
+def _compare(cfg: Config, model: torch.nn.Module) -> str:
+    """AGVM's groups hold each parameter with the settings it had.
+
+    Returns:
+        str: The anchor.
+    """
+    trainable = [n for n, p in model.named_parameters() if p.requires_grad]
+    partition = partition_parameters(model)
+    covered = [name for names in partition.values() for name in names]
+    assert sorted(covered) == sorted(trainable), 'the partition has gaps'
+
+    plain = dict(cfg.optim_wrapper)
+    # AMP's wrapper asks for a GPU; its groups are the plain one's.
+    plain['type'] = 'OptimWrapper'
+    plain.pop('loss_scale', None)
+    plain.pop('dtype', None)
+    ours = dict(plain)
+    base = ours.pop('constructor', 'DefaultOptimWrapperConstructor')
+    ours.update(
+        type='AGVMOptimWrapper',
+        constructor='AGVMOptimWrapperConstructor',
+        agvm=dict(begin=0, base_constructor=base))
+    wrapper = build_optim_wrapper(model, ours)
+    expected = _settings(build_optim_wrapper(model, plain).optimizer)
+    found = _settings(wrapper.optimizer)
+    for name in trainable:
+        parameter = model.get_parameter(name)
+        assert found[parameter] == expected[parameter], name
+    assert len(found) == len(trainable), 'a frozen parameter is in a group'
+    modulator = wrapper.modulator
+    return modulator.modules[modulator.anchor]
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> dict:
+    """The optimizer's own options, by parameter."""
+    options = [key for key in optimizer.defaults if key != 'params']
+    return {
+        parameter: {
+            key: group[key]
+            for key in options
+        }
+        for group in optimizer.param_groups
+        for parameter in group['params']
+    }
+
+
+def _short(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or ['']
+    return f'{type(error).__name__}: {lines[0]}'[:300]

@@ -100,8 +100,23 @@ class UpdateParamSchedulerHook(ParamSchedulerHook):
     """MMEngine's hook, but schedulers that count iterations count updates.
 
     So a schedule needs no rescaling, and every update has exactly the learning
-    rate that it has in a run without accumulation.
+    rate that it has in a run without accumulation. A checkpoint holds the
+    updates that were done, and a run that goes on from it with another number
+    of processes, so with another accumulation, counts on from there.
     """
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write the updates done into the checkpoint's meta data."""
+        checkpoint['meta']['updates'] = math.ceil(
+            checkpoint['meta']['iter'] /
+            runner.optim_wrapper._accumulative_counts)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Turn the updates done into iterations of this run."""
+        updates = checkpoint.get('meta', {}).get('updates')
+        if updates is not None and runner._resume:
+            checkpoint['meta']['iter'] = (
+                updates * runner.optim_wrapper._accumulative_counts)
 
     def after_train_iter(self, runner: Runner, *args: Any,
                          **kwargs: Any) -> None:

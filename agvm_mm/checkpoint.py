@@ -7,7 +7,10 @@ a checkpoint, and no others: a file that holds anything else is still refused.
 """
 from __future__ import annotations
 
+import os
 import pickle
+import zipfile
+from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
@@ -31,6 +34,46 @@ def _history_buffer_getattr(owner: type, name: str) -> Callable:
             f'a checkpoint asks for {owner!r}.{name}, which no checkpoint of '
             'MMEngine needs; it is refused')
     return getattr(HistoryBuffer, name)
+
+
+def check_checkpoint(path: str | Path) -> None:
+    """Refuse a checkpoint whose writing was cut off, before it is loaded.
+
+    Args:
+        path (str or Path): A local file; an address is left to the loader.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is cut short. The message names the others that lie
+            beside it.
+    """
+    if '://' in str(path):
+        return
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {path}: there is no such file')
+    with open(path, 'rb') as file:
+        head = file.read(2)
+    # torch writes a zip archive, whose directory comes last. Its older format
+    # is another, and has no such mark.
+    if head and not (head == b'PK' and not zipfile.is_zipfile(path)):
+        return
+    others = sorted((p for p in path.parent.glob('*.pth') if p != path),
+                    key=lambda p: p.stat().st_mtime)
+    beside = ', '.join(str(p) for p in others) or 'none'
+    raise ValueError(
+        f'checkpoint {path} is cut short, as if its writing was interrupted. '
+        f'Name another one; beside it: {beside}')
+
+
+def force_safe_loading() -> None:
+    """Let every ``torch.load`` of this process refuse what could run code.
+
+    It is torch's default from 2.6 on. Before 2.4 the safe loader cannot be
+    told of MMEngine's classes, so there nothing is changed.
+    """
+    if hasattr(torch.serialization, 'add_safe_globals'):
+        os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
 
 
 def allow_mmengine_checkpoints() -> None:

@@ -1,5 +1,7 @@
 import os
 import pickle
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import load_checkpoint
 
 import agvm_mm  # noqa: F401
+from agvm_mm.checkpoint import check_checkpoint
+
+CONFIGS = Path(__file__).parent.parent / 'configs'
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.serialization, 'add_safe_globals'),
@@ -60,3 +65,75 @@ def test_anything_else_is_refused(tmp_path, attack):
     with pytest.raises(pickle.UnpicklingError):
         load_checkpoint(torch.nn.Linear(1, 1), str(path))
     assert not canary.exists()
+
+
+@pytest.fixture(name='payload')
+def _payload(tmp_path):
+    """A checkpoint that makes a file when it is unpickled, and that file."""
+    canary = tmp_path / 'canary'
+    path = tmp_path / 'payload.pth'
+    attack = Crafted(os.system, f'touch {canary}')
+    torch.save(dict(meta={}, state_dict={}, message_hub=attack), path)
+    torch.load(path, weights_only=False)
+    assert canary.exists()  # The attack is one.
+    canary.unlink()
+    return path, canary
+
+
+INIT_CFG = """
+model = dict(backbone=dict(init_cfg=dict(
+    _delete_=True, type='Pretrained', checkpoint='{payload}')))
+"""
+
+
+@pytest.mark.parametrize(('tool', 'arguments', 'more'), [
+    ('train', ['--resume', '{payload}'], ''),
+    ('train', ['--cfg-options', 'load_from={payload}'], ''),
+    ('train', [], INIT_CFG),
+    ('test', ['{payload}'], ''),
+],
+                         ids=['resume', 'load_from', 'init_cfg', 'test'])
+def test_no_tool_runs_what_a_checkpoint_holds(tool, arguments, more, payload,
+                                              digits, tmp_path, monkeypatch):
+    path, canary = payload
+    config = tmp_path / 'config.py'
+    data = f"dataset=dict(data_root='{digits}')"
+    evaluator = f"dict(ann_file='{digits}annotations/instances_val.json')"
+    config.write_text(
+        f"_base_ = '{CONFIGS}/digits/retinanet_r18_fpn_agvm_digits.py'\n"
+        'optim_wrapper = dict(agvm=dict(begin=1))\n'
+        f'train_dataloader = dict({data})\nval_dataloader = dict({data})\n'
+        f'test_dataloader = dict({data})\nval_evaluator = {evaluator}\n'
+        f'test_evaluator = {evaluator}\n'
+        f"visualizer = dict(name='{tmp_path}')\n" + more.format(payload=path))
+    arguments = [a.format(payload=path) for a in arguments]
+    monkeypatch.setattr(
+        sys, 'argv',
+        [tool,
+         str(config), *arguments, '--work-dir',
+         str(tmp_path / 'work')])
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
+    with pytest.raises(pickle.UnpicklingError):
+        __import__(tool).main()
+    assert not canary.exists()
+    # Not even for who asks for it.
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=False)
+
+
+def test_a_checkpoint_that_is_cut_short_is_refused(tmp_path):
+    whole = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict={'weight': torch.zeros(1000)}), whole)
+    check_checkpoint(whole)
+    cut = tmp_path / 'epoch_2.pth'
+    for size in (0, 100, whole.stat().st_size - 1):
+        cut.write_bytes(whole.read_bytes()[:size])
+        with pytest.raises(
+                ValueError,
+                match=r'epoch_2\.pth is cut short.*beside it: .*epoch_1\.pth'):
+            check_checkpoint(cut)
+    with pytest.raises(FileNotFoundError, match=r'epoch_3\.pth: there is no'):
+        check_checkpoint(tmp_path / 'epoch_3.pth')
+    # torch's format before 1.6 is no zip archive.
+    torch.save({}, cut, _use_new_zipfile_serialization=False)
+    check_checkpoint(cut)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pretrain_digits import read_crops
 from studies.cells import updates_to
 from studies.claims import claims
 from studies.execute import build_config
@@ -145,6 +146,15 @@ def run_tool(*arguments):
                           stderr=subprocess.STDOUT,
                           text=True,
                           timeout=300)
+
+
+@pytest.mark.parametrize('name', ['../secret.png', '/etc/secret.png'])
+def test_images_outside_of_the_data_are_refused(tmp_path, name):
+    (tmp_path / 'annotations').mkdir()
+    (tmp_path / 'annotations/instances_train.json').write_text(
+        json.dumps(dict(images=[dict(id=1, file_name=name)], annotations=[])))
+    with pytest.raises(ValueError, match='lies outside of .*/train: make'):
+        read_crops(tmp_path, 'train')
 
 
 def test_run_and_report(write, tmp_path):

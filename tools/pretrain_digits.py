@@ -39,6 +39,7 @@ def read_crops(data_root: Path, split: str) -> tuple[Tensor, Tensor]:
 
     Raises:
         FileNotFoundError: If there is no such data set.
+        ValueError: If it names a file outside of its folder.
     """
     path = data_root / f'annotations/instances_{split}.json'
     if not path.is_file():
@@ -47,8 +48,13 @@ def read_crops(data_root: Path, split: str) -> tuple[Tensor, Tensor]:
             f'tools/make_digits.py {data_root}')
     labels = json.loads(path.read_text())
     names = {image['id']: image['file_name'] for image in labels['images']}
+    folder = (data_root / split).resolve()
+    for name in names.values():
+        if folder not in (folder / name).resolve().parents:
+            raise ValueError(f'{path} names {name!r}, which lies outside of '
+                             f'{folder}: make the data anew')
     images = {
-        id_: cv2.imread(str(data_root / split / name))
+        id_: cv2.imread(str(folder / name))
         for id_, name in names.items()
     }
     crops, digits = [], []
@@ -104,7 +110,7 @@ def main() -> None:
     try:
         crops, digits = read_crops(args.data_root, 'train')
         unseen = read_crops(args.data_root, 'val')
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         sys.exit(f'pretrain_digits.py: {error}')
     cfg.model.backbone.init_cfg = None
     backbone = MODELS.build(cfg.model.backbone)

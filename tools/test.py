@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import agvm_mm.cpu  # noqa: F401  (and its checkpoints load)
+from agvm_mm.checkpoint import check_checkpoint, force_safe_loading
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,8 +45,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'--out {args.out}: the file must be a .pkl or .pickle')
-    if '://' not in args.checkpoint and not osp.isfile(args.checkpoint):
-        parser.error(f'checkpoint {args.checkpoint}: there is no such file')
+    try:
+        check_checkpoint(args.checkpoint)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -53,6 +56,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Test."""
     args = parse_args()
+    force_safe_loading()
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:

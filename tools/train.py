@@ -9,9 +9,10 @@ import sys
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
+from agvm_mm.checkpoint import check_checkpoint, force_safe_loading
 from agvm_mm.large_batch import resolve
 
 # Where each launcher tells the number of processes.
@@ -83,6 +84,13 @@ def check_data(cfg: Config, config: str) -> None:
         f'exist in {os.getcwd()}; {mend}')
 
 
+def checkpoint_of(cfg: Config) -> str | None:
+    """The checkpoint that training begins with, if any."""
+    if cfg.get('resume') and cfg.get('load_from') is None:
+        return find_latest_checkpoint(cfg.work_dir)
+    return cfg.get('load_from')
+
+
 def world_size(launcher: str) -> int:
     """The number of processes, as the launcher tells it.
 
@@ -103,6 +111,7 @@ def world_size(launcher: str) -> int:
 def main() -> None:
     """Train."""
     args = parse_args()
+    force_safe_loading()
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:
@@ -126,6 +135,9 @@ def main() -> None:
                                                & set(args.cfg_options or {}))
     try:
         check_data(cfg, args.config)
+        checkpoint = checkpoint_of(cfg)
+        if checkpoint is not None:
+            check_checkpoint(checkpoint)
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
             split = True

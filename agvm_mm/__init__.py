@@ -3,8 +3,8 @@
 Importing this package registers ``AGVMOptimWrapper``, ``AGVMAmpOptimWrapper``,
 ``AGVMOptimWrapperConstructor`` and what keeps a config's total batch
 (``TotalBatchSizeHook``, ``TotalBatchSampler``, ``UpdateParamSchedulerHook``)
-with MMEngine, and lets MMEngine's own checkpoints load under torch's safe
-loader.
+with MMEngine, lets MMEngine's own checkpoints load under torch's safe loader,
+and its schedules go on from a checkpoint whose optimizer had other groups.
 """
 from .accumulation import TotalBatchSampler, UpdateParamSchedulerHook
 from .checkpoint import allow_mmengine_checkpoints
@@ -13,6 +13,7 @@ from .fsdp import AGVMFSDPStrategy
 from .large_batch import TotalBatchSizeHook
 from .optim_wrapper import AGVMAmpOptimWrapper, AGVMOptimWrapper
 from .partition import partition_parameters
+from .schedulers import resume_schedules_by_group
 
 __version__ = '0.1.0'
 
@@ -23,3 +24,4 @@ __all__ = [
 ]
 
 allow_mmengine_checkpoints()
+resume_schedules_by_group()

@@ -153,7 +153,7 @@ def test_images_outside_of_the_data_are_refused(tmp_path, name):
     (tmp_path / 'annotations').mkdir()
     (tmp_path / 'annotations/instances_train.json').write_text(
         json.dumps(dict(images=[dict(id=1, file_name=name)], annotations=[])))
-    with pytest.raises(ValueError, match='lies outside of .*/train: make'):
+    with pytest.raises(ValueError, match=r'lies outside of .*/train: make'):
         read_crops(tmp_path, 'train')
 
 

@@ -25,6 +25,11 @@ REASONS = {
     'fairscale': 'needs the package fairscale',
     'lap is not installed': 'needs the package lap',
     'Detectron2': 'needs the package detectron2',
+    'motmetrics is not installed': 'needs the package motmetrics',
+    'install required packages': "needs mmseg's optional packages",
+    "argument 'force_grad_on_level'": 'does not fit its own library',
+    "missing 1 required positional argument: 'num_classes'":
+    'does not fit its own library',
     'urlopen': "downloads its teacher's weights",
     'No such file or directory': 'inherits from a file that is not shipped',
     'does not exist': 'inherits from a file that is not shipped',
@@ -61,7 +66,7 @@ def test_every_config_of_the_zoo():
     for why, count in reasons.most_common():
         console.print(f'not built: {count:4} {why}')
     for outcome in outcomes:
-        if outcome.status != PASSED:
+        if outcome.status in (NOT_BUILT, FAILED):
             console.print(
                 f'{outcome.status}: {outcome.config}: {outcome.reason}',
                 markup=False)

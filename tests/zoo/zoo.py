@@ -23,6 +23,7 @@ PACKAGES = ('mmdet', 'mmseg')
 # agvm.anchor.
 ANCHORS = {'/san/': 'image_encoder'}
 PASSED, NOT_BUILT, FAILED = 'passed', 'not built', 'failed'
+NO_MODEL = 'no model'  # a list of categories, test-time augmentation
 
 
 class Outcome(NamedTuple):
@@ -30,8 +31,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         config (str): Its name, from the package on.
-        status (str): 'passed'; 'not built', if the library itself cannot
-            build the model here; or 'failed', if AGVM cannot take it.
+        status (str): 'passed'; 'no model'; 'not built', if the library itself
+            cannot build the model here; or 'failed', if AGVM cannot take it.
         reason (str): Why it did not pass.
         anchor (str): The anchor, where it passed.
     """
@@ -42,7 +43,7 @@ class Outcome(NamedTuple):
 
 
 def configs() -> Iterator[tuple[str, Path]]:
-    """Name and path of every config that has a model."""
+    """Name and path of every config."""
     for package in PACKAGES:
         root = Path(get_installed_path(package)) / '.mim/configs'
         for path in sorted(root.rglob('*.py')):
@@ -66,6 +67,8 @@ def check(name: str, path: Path) -> Outcome:
         # A distilled model names its teacher's config from here on.
         with contextlib.chdir(path.parents[len(Path(name).parts) - 1]):
             cfg = Config.fromfile(path)
+            if 'model' not in cfg:
+                return Outcome(name, NO_MODEL)
             cfg.model.pop('teacher_ckpt', None)
             model = build_on_meta(cfg)
     except Exception as error:

@@ -1,0 +1,98 @@
+"""Real trainings that are cut off, and what is left of them."""
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Sequence
+
+from tests.test_tools import free_port
+
+ROOT = Path(__file__).parents[2]
+STARTED = 'Epoch(train)'  # in the log, once an update was done
+# How a training is cut off: the signal, and whether to one rank, to the
+# launcher or to all of its processes.
+CUTS = {
+    'kill one rank': (signal.SIGKILL, 'rank'),
+    'kill all': (signal.SIGKILL, 'all'),
+    'terminate': (signal.SIGTERM, 'launcher'),
+}
+
+
+class Training:
+    """A training in processes of its own.
+
+    Args:
+        config (Path): Its config.
+        work_dir (Path): Its work dir; the log goes there too.
+        ranks (int): Processes; 1 for none but tools/train.py.
+        arguments (Sequence[str]): For tools/train.py.
+    """
+
+    def __init__(self, config: Path, work_dir: Path, ranks: int,
+                 arguments: Sequence[str]) -> None:
+        command = [sys.executable, str(ROOT / 'tools/train.py'), str(config)]
+        if ranks > 1:
+            command = [
+                'bash',
+                str(ROOT / 'tools/dist_train.sh'),
+                str(config),
+                str(ranks)
+            ]
+        work_dir.mkdir(parents=True, exist_ok=True)
+        self.log = work_dir / f'log_{time.time_ns()}.txt'
+        path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+        with open(self.log, 'w') as log:
+            self.process = subprocess.Popen(
+                [*command, '--work-dir',
+                 str(work_dir), *arguments],
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(
+                    os.environ,
+                    PATH=path,
+                    PORT=free_port(),
+                    OMP_NUM_THREADS='1'),
+                start_new_session=True)
+
+    def wait(self, timeout: float = 300) -> int:
+        """The exit status."""
+        return self.process.wait(timeout)
+
+    def cut(self, how: str, rng: random.Random, longest: float) -> bool:
+        """Cut it off at a random moment after its first update.
+
+        Args:
+            how (str): One of ``CUTS``.
+            rng (random.Random): Chooses the moment, and the rank.
+            longest (float): Seconds after the first update.
+
+        Returns:
+            bool: False if it had ended before.
+        """
+        while STARTED not in self.log.read_text():
+            if self.process.poll() is not None:
+                return False
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, longest))
+        if self.process.poll() is not None:
+            return False
+        number, whom = CUTS[how]
+        if whom == 'all':
+            os.killpg(self.process.pid, number)
+        else:
+            ranks = _children(self.process.pid) or [self.process.pid]
+            target = rng.choice(ranks)
+            os.kill(target if whom == 'rank' else self.process.pid, number)
+        return self.wait() != 0
+
+
+def _children(parent: int) -> list[int]:
+    """Processes that a process has started."""
+    tasks = Path(f'/proc/{parent}/task/{parent}/children')
+    return [int(child) for child in tasks.read_text().split()]

@@ -66,6 +66,29 @@ def check_checkpoint(path: str | Path) -> None:
         f'Name another one; beside it: {beside}')
 
 
+def check_resume(path: str | Path, with_agvm: bool) -> None:
+    """Refuse a checkpoint that a run cannot go on from, before it is built.
+
+    Args:
+        path (str or Path): A local file; an address is left to the loader.
+        with_agvm (bool): Whether the run has an AGVM wrapper.
+
+    Raises:
+        ValueError: If the checkpoint was written with AGVM, and the run is
+            without: torch would tell of other parameter groups.
+    """
+    if with_agvm or '://' in str(path):
+        return
+    checkpoint = torch.load(
+        path, map_location='cpu', mmap=True, weights_only=True)
+    if 'agvm' in checkpoint.get('optimizer', {}):
+        raise ValueError(
+            f'checkpoint {path} was written with AGVM, whose optimizer has '
+            'other groups than one without. To go on without AGVM keep it in '
+            'the config and switch it off, with optim_wrapper.agvm.end=0; to '
+            'take the weights alone, set load_from and leave --resume out')
+
+
 def force_safe_loading() -> None:
     """Let every ``torch.load`` of this process refuse what could run code.
 

@@ -10,7 +10,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import load_checkpoint
 
 import agvm_mm  # noqa: F401
-from agvm_mm.checkpoint import check_checkpoint
+from agvm_mm.checkpoint import check_checkpoint, check_resume
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 
@@ -137,3 +137,13 @@ def test_a_checkpoint_that_is_cut_short_is_refused(tmp_path):
     # torch's format before 1.6 is no zip archive.
     torch.save({}, cut, _use_new_zipfile_serialization=False)
     check_checkpoint(cut)
+
+
+def test_a_run_without_agvm_is_told_how_to_go_on(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(optimizer=dict(state={}, agvm={})), path)
+    with pytest.raises(ValueError, match=r'with AGVM.*agvm\.end=0; to take'):
+        check_resume(path, with_agvm=False)
+    check_resume(path, with_agvm=True)
+    torch.save(dict(optimizer=dict(state={})), path)
+    check_resume(path, with_agvm=False)

@@ -12,7 +12,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
-from agvm_mm.checkpoint import check_checkpoint, force_safe_loading
+from agvm_mm.checkpoint import (
+    check_checkpoint,
+    check_resume,
+    force_safe_loading,
+)
 from agvm_mm.large_batch import resolve
 
 # Where each launcher tells the number of processes.
@@ -138,6 +142,8 @@ def main() -> None:
         checkpoint = checkpoint_of(cfg)
         if checkpoint is not None:
             check_checkpoint(checkpoint)
+            if cfg.get('resume'):
+                check_resume(checkpoint, 'agvm' in cfg.optim_wrapper)
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
             split = True

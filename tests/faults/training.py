@@ -86,13 +86,13 @@ class Training:
         if whom == 'all':
             os.killpg(self.process.pid, number)
         else:
-            ranks = _children(self.process.pid) or [self.process.pid]
+            ranks = children(self.process.pid) or [self.process.pid]
             target = rng.choice(ranks)
             os.kill(target if whom == 'rank' else self.process.pid, number)
         return self.wait() != 0
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
     """Processes that a process has started."""
     tasks = Path(f'/proc/{parent}/task/{parent}/children')
     return [int(child) for child in tasks.read_text().split()]

@@ -239,7 +239,9 @@ def measured(**variance):
             for m, v in variance.items()
         },
         lr_scale={m: [[1, 1.0], [2, 2.0]]
-                  for m in variance})
+                  for m in variance},
+        noise_scale={m: [[1, 64], [2, 128]]
+                     for m in variance})
 
 
 @pytest.fixture(name='results')
@@ -301,8 +303,9 @@ def test_report(results, tmp_path):
     page = written[-1].read_text()
     assert 'In short: it depends.' in page
     assert '| sgd | 50.0 ± 1.0, at 0.02 | 20.0 ± 1.0, at 0.02 |' in page
-    assert '| sgd | 8 | **30.0** | nan |' in page
+    assert '| sgd | 8 | 0.02: **30.0**, 0.04: nan |' in page
     assert '| agvm-sgd | 128 | momentum-0 | 0.0 (1 diverged) |' in page
+    assert ('| agvm-sgd | 8 | neck | 0.4 / 0.4 | 1 / 2 | 64 / 128 |' in page)
     # To 25%, which each run grows to in a straight line over one epoch.
     assert '| sgd | 120 | never |' in page
     assert [p.name for p in written] == [

@@ -70,6 +70,19 @@ def difference(ours: Sequence[dict],
     return mean(ours) - mean(theirs), error
 
 
+def measured(results: Sequence[dict]) -> dict[Cell, dict]:
+    """A run of each cell in which AGVM measured: the best one.
+
+    Of the test split, or of the validation split while there is no other.
+    """
+    found = {**cells(results, 'val'), **cells(results, 'test')}
+    return {
+        cell: best(of_cell)
+        for cell, of_cell in sorted(found.items())
+        if not cell.tag and best(of_cell)['agvm'].get('variance')
+    }
+
+
 def variances(result: dict) -> dict[str, float]:
     """Each module's gradient variance, its geometric mean over a run."""
     return {

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .cells import Cell, best, cells, deviation, mean
+from .cells import Cell, cells, deviation, mean, measured
 from .tables import mean_updates
 
 # Without AGVM and with it, as the paper's Figure 1 has its columns.
@@ -86,9 +86,9 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
         bool: Whether there was something to draw.
     """
     found = {
-        cell: best(of_cell)
-        for cell, of_cell in cells(results, 'test').items()
-        if cell.method in MEASURED and not cell.tag
+        cell: result
+        for cell, result in measured(results).items()
+        if cell.method in MEASURED
     }
     if not found:
         return False

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from . import tables
-from .cells import cells, mean
+from .cells import cells, mean, measured
 from .claims import claims
 from .figures import draw_batches, draw_updates, draw_variances
 
@@ -87,8 +87,12 @@ def _sections(results: Sequence[dict], pipeline: str,
             if draw_updates(results, target, path):
                 yield path
     path = folder / f'{pipeline}_variance.png'
+    if measured(results):
+        yield ('\n### What was measured\n\nMedians of the first, second and '
+               'last third of a training. Where the noise scale is far above '
+               'the batch, variances are near 1 and factors too.\n')
+        yield tables.modules(results)
     if draw_variances(results, path):
-        yield '\n### Variances\n'
         yield path
     if any(cell.tag for cell in tested):
         yield '\n### Controls\n'

@@ -5,7 +5,15 @@ import math
 import statistics
 from typing import Iterable, Sequence
 
-from .cells import Cell, best, cells, deviation, mean, updates_to
+from .cells import (
+    Cell,
+    best,
+    cells,
+    deviation,
+    mean,
+    measured,
+    updates_to,
+)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -35,21 +43,18 @@ def with_deviation(of_cell: Sequence[dict]) -> str:
 
 def rates(results: Sequence[dict]) -> str:
     """What each learning rate came to, on the validation split."""
-    found = {k: v for k, v in cells(results, 'val').items() if not k.tag}
-    columns = sorted({r['run']['lr'] for cell in found.values() for r in cell})
-
-    def shown(result: dict, of_cell: list[dict]) -> str:
-        text = 'nan' if result['diverged'] else percent(result['final'])
-        return f'**{text}**' if result is best(of_cell) else text
-
     rows = []
-    for cell, of_cell in found.items():
-        by_rate = {r['run']['lr']: shown(r, of_cell) for r in of_cell}
-        rows.append([
-            cell.method,
-            str(cell.batch), *(by_rate.get(rate, '') for rate in columns)
-        ])
-    return table(['method', 'batch', *(f'{rate:g}' for rate in columns)], rows)
+    for cell, of_cell in cells(results, 'val').items():
+        if cell.tag:
+            continue
+        tried = []
+        for result in sorted(of_cell, key=lambda r: r['run']['lr']):
+            text = 'nan' if result['diverged'] else percent(result['final'])
+            if result is best(of_cell):
+                text = f'**{text}**'
+            tried.append(f'{result["run"]["lr"]:g}: {text}')
+        rows.append([cell.method, str(cell.batch), ', '.join(tried)])
+    return table(['method', 'batch', 'learning rate: metric'], rows)
 
 
 def finals(results: Sequence[dict]) -> str:
@@ -105,3 +110,36 @@ def controls(results: Sequence[dict]) -> str:
         with_deviation(found[cell])
     ] for cell in found if cell.tag or cell in plain]
     return table(['method', 'batch', 'control', 'metric'], rows)
+
+
+def modules(results: Sequence[dict]) -> str:
+    """What AGVM measured in each module, in thirds of the training."""
+    rows = []
+    for cell, result in measured(results).items():
+        for module in result['agvm']['variance']:
+            rows.append([
+                cell.method,
+                str(cell.batch), module,
+                *(' / '.join(
+                    _short(value)
+                    for value in _thirds(result['agvm'][kind].get(module, [])))
+                  for kind in ('variance', 'lr_scale', 'noise_scale'))
+            ])
+    return table([
+        'method', 'batch', 'module', 'variance', 'learning-rate factor',
+        'noise scale, samples'
+    ], rows)
+
+
+def _short(value: float) -> str:
+    return f'{value:.0f}' if value >= 10 else f'{value:.2g}'
+
+
+def _thirds(points: Sequence[Sequence[float]]) -> list[float]:
+    """The medians of the first, second and last third of a run."""
+    values = [value for _, value in points]
+    size = math.ceil(len(values) / 3)
+    return [
+        statistics.median(values[i:i + size])
+        for i in range(0, len(values), size or 1)
+    ]

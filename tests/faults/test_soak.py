@@ -52,8 +52,8 @@ def test_memory_stays_flat(digits, tmp_path):
                  'train_cfg.val_interval=1000000'),
         'default_hooks.checkpoint.interval=10'
     ])  # yapf: disable
-    while STARTED not in training.log.read_text():
-        assert training.process.poll() is None, training.log.read_text()
+    while STARTED not in training.output():
+        assert training.process.poll() is None, training.output()
         time.sleep(0.1)
     ranks = children(training.process.pid)
     assert len(ranks) == 2
@@ -63,14 +63,14 @@ def test_memory_stays_flat(digits, tmp_path):
         seconds.append(time.time() - start)
         memory.append([memory_of(rank) for rank in ranks])
         time.sleep(INTERVAL)
-    assert training.process.poll() is None, training.log.read_text()[-3000:]
+    assert training.process.poll() is None, training.output()[-3000:]
     training.process.terminate()
     training.wait()
 
     values = np.array(memory)
     out = ROOT / 'docs/soak.png' if SECONDS >= 1800 else tmp_path / 'soak.png'
     draw(seconds, values, out)
-    updates = training.log.read_text().count(STARTED)
+    updates = training.output().count(STARTED)
     print(f'\n{updates} updates in {seconds[-1]:.0f} s; {out}')
     settled = values[int(WARM * len(values)):]
     for rank, of_rank in enumerate(settled.T):

@@ -60,6 +60,10 @@ class Training:
                     OMP_NUM_THREADS='1'),
                 start_new_session=True)
 
+    def output(self) -> str:
+        """The log so far."""
+        return self.log.read_text()
+
     def wait(self, timeout: float = 300) -> int:
         """The exit status."""
         return self.process.wait(timeout)
@@ -75,7 +79,7 @@ class Training:
         Returns:
             bool: False if it had ended before.
         """
-        while STARTED not in self.log.read_text():
+        while STARTED not in self.output():
             if self.process.poll() is not None:
                 return False
             time.sleep(0.02)

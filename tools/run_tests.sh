@@ -4,7 +4,7 @@
 #   bash tools/run_tests.sh [--zoo | --faults | --soak] [pytest arguments]
 #
 # --zoo     instead: AGVM on every model config of mmdet and mmseg (10 minutes)
-# --faults  instead: trainings that are killed, and resumed (a quarter of one)
+# --faults  instead: trainings that are killed, and resumed (a quarter of an hour)
 # --soak    instead: half an hour of training whose memory is watched
 set -euo pipefail
 

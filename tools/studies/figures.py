@@ -93,16 +93,17 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
     if not found:
         return False
     batches = sorted({cell.batch for cell in found})
+    methods = [m for m in MEASURED if any(c.method == m for c in found)]
     figure, axes = plt.subplots(
-        len(MEASURED),
+        len(methods),
         len(batches),
         sharex=True,
         sharey=True,
         squeeze=False,
-        figsize=(3.2 * len(batches), 5.2),
+        figsize=(max(3.2 * len(batches), 6), 0.4 + 2.4 * len(methods)),
         layout='constrained')
     for cell, result in found.items():
-        axis = axes[MEASURED.index(cell.method)][batches.index(cell.batch)]
+        axis = axes[methods.index(cell.method)][batches.index(cell.batch)]
         per_epoch = result['updates_per_epoch'] * result['micro_batches']
         for module, points in result['agvm']['variance'].items():
             steps, values = zip(*points)
@@ -110,8 +111,8 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
                       values,
                       linewidth=1,
                       label=module)
-    for row, method in zip(axes, MEASURED):
-        row[0].set_ylabel(f'gradient variance, {method}')
+    for row, method in zip(axes, methods):
+        row[0].set_ylabel('gradient variance')
         for axis, batch in zip(row, batches):
             axis.set(title=f'{method}, batch {batch}', yscale='log')
             axis.grid(alpha=0.3)

@@ -114,6 +114,8 @@ def test_a_best_rate_waits_for_all_of_the_first_stage(write):
 def test_a_wrong_study_is_refused(write, wrong, message):
     with pytest.raises(ValueError, match=message):
         read_study(write(entry(**wrong)))
+    with pytest.raises(ValueError, match='is without batch, lr'):
+        read_study(write(dict(pipeline='faster-rcnn', method='sgd')))
     with pytest.raises(FileNotFoundError, match='name a study as'):
         read_study('missing.yaml')
 

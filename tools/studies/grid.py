@@ -13,6 +13,7 @@ from mmengine.config import Config
 BEST = 'best'
 BEST_OF = 'best of '
 STAGES = (0, 1, 2)
+REQUIRED = ('pipeline', 'method', 'batch', 'lr')
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ def read_study(path: str | Path) -> Config:
                                 'docs/study/quick.yaml')
     study = Config.fromfile(path)
     for entry in study.runs:
+        left_out = [key for key in REQUIRED if key not in entry]
+        if left_out:
+            raise ValueError(f'{path}: the run {entry.to_dict()} is without '
+                             f'{", ".join(left_out)}')
         others = [
             lr[len(BEST_OF):] for lr in _listed(entry.get('lr'))
             if str(lr).startswith(BEST_OF)

@@ -56,7 +56,8 @@ def check_checkpoint(path: str | Path) -> None:
         head = file.read(2)
     # torch writes a zip archive, whose directory comes last. Its older format
     # is another, and has no such mark.
-    if head and not (head == b'PK' and not zipfile.is_zipfile(path)):
+    cut_short = not head or (head == b'PK' and not zipfile.is_zipfile(path))
+    if not cut_short:
         return
     others = sorted((p for p in path.parent.glob('*.pth') if p != path),
                     key=lambda p: p.stat().st_mtime)
@@ -77,7 +78,10 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
         ValueError: If the checkpoint was written with AGVM, and the run is
             without: torch would tell of other parameter groups.
     """
-    if with_agvm or '://' in str(path):
+    # A file that is no archive is older than AGVM, and a loader that cannot be
+    # told of MMEngine's classes (torch < 2.4) could not read it safely.
+    if (with_agvm or not zipfile.is_zipfile(path)
+            or not hasattr(torch.serialization, 'add_safe_globals')):
         return
     checkpoint = torch.load(
         path, map_location='cpu', mmap=True, weights_only=True)

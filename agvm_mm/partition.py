@@ -65,9 +65,11 @@ def partition_parameters(
             trainable parameter or is named twice, or if other prefixes leave
             nothing to a module.
     """
-    names = [n for n, p in named_parameters(model) if p.requires_grad]
+    parameters = dict(named_parameters(model))
+    names = [n for n, p in parameters.items() if p.requires_grad]
     owner_of = _owners(modules)
-    nested = _nested_detectors(names)
+    # By all names: a backbone that is frozen is one nevertheless.
+    nested = _nested_detectors(list(parameters))
     partition: dict[str, list[str]] = {}
     for name in names:
         module = _module_of(name, owner_of, nested)

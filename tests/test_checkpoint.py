@@ -147,3 +147,6 @@ def test_a_run_without_agvm_is_told_how_to_go_on(tmp_path):
     check_resume(path, with_agvm=True)
     torch.save(dict(optimizer=dict(state={})), path)
     check_resume(path, with_agvm=False)
+    torch.save({}, path, _use_new_zipfile_serialization=False)
+    check_resume(path, with_agvm=False)
+    check_resume('https://example.com/epoch_1.pth', with_agvm=False)

@@ -113,8 +113,10 @@ def test_detectors_in_a_model_are_opened(frozen):
     }
 
 
-def test_a_backbone_of_its_own_leaves_other_detectors_whole():
+@pytest.mark.parametrize('trained', [True, False])
+def test_a_backbone_of_its_own_leaves_other_detectors_whole(trained):
     model = ToyDetector()
+    model.backbone.requires_grad_(requires_grad=trained)
     model.teacher = ToyDetector()
     assert 'teacher' in partition_parameters(model)
 

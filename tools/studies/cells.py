@@ -41,6 +41,14 @@ def cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
     return dict(sorted(found.items()))
 
 
+def plain_cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
+    """The cells without anything special: no controls."""
+    return {
+        cell: of_cell
+        for cell, of_cell in cells(results, split).items() if not cell.tag
+    }
+
+
 def best(of_cell: Sequence[dict]) -> dict:
     """The result with the best last metric."""
     return max(of_cell, key=lambda result: result['final'])
@@ -75,11 +83,11 @@ def measured(results: Sequence[dict]) -> dict[Cell, dict]:
 
     Of the test split, or of the validation split while there is no other.
     """
-    found = {**cells(results, 'val'), **cells(results, 'test')}
+    found = {**plain_cells(results, 'val'), **plain_cells(results, 'test')}
     return {
         cell: best(of_cell)
         for cell, of_cell in sorted(found.items())
-        if not cell.tag and best(of_cell)['agvm'].get('variance')
+        if best(of_cell)['agvm'].get('variance')
     }
 
 

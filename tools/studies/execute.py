@@ -14,6 +14,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from agvm_mm.large_batch import split_batch, updates_per_epoch
+
 from .grid import Run
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +43,7 @@ def build_config(study: Config, run: Run) -> Config:
         imports=['agvm_mm', 'agvm_mm.cpu', 'agvm_mm.optimizers'],
         allow_failed_imports=False)
 
-    updates = -(-study.data.num_train // run.batch)  # of an epoch
+    updates = updates_per_epoch(study.data.num_train, run.batch)
     warmup = round(study.warmup_epochs * updates)
     interval = max(1, round(updates * study.epochs / study.measurements))
     cfg.total_batch_size = run.batch
@@ -163,8 +165,10 @@ class Trainings:
             seconds=round(time.time() - start),
             diverged=diverged,
             epochs=cfg.train_cfg.max_epochs,
-            updates_per_epoch=-(-self.study.data.num_train // run.batch),
-            micro_batches=-(-run.batch // cfg.max_samples_per_gpu),
+            updates_per_epoch=updates_per_epoch(self.study.data.num_train,
+                                                run.batch),
+            micro_batches=split_batch(run.batch, 1,
+                                      cfg.max_samples_per_gpu)[1],
             **_read(work_dir, self.study.pipelines[run.pipeline]))
         if diverged:
             result['final'] = 0.0

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .cells import Cell, cells, deviation, mean, measured
+from .cells import Cell, deviation, mean, measured, plain_cells
 from .tables import mean_updates
 
 # Without AGVM and with it, as the paper's Figure 1 has its columns.
@@ -29,7 +29,7 @@ def draw_batches(results: Sequence[dict], path: Path) -> bool:
     Returns:
         bool: Whether there was something to draw.
     """
-    found = {k: v for k, v in cells(results, 'test').items() if not k.tag}
+    found = plain_cells(results, 'test')
     if len({cell.batch for cell in found}) < 2:
         return False
     figure, axis = plt.subplots(figsize=(6, 4), layout='constrained')

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from . import tables
-from .cells import cells, mean, measured
+from .cells import cells, mean, measured, plain_cells
 from .claims import claims
 from .figures import draw_batches, draw_updates, draw_variances
 
@@ -106,8 +106,8 @@ def _sections(results: Sequence[dict], pipeline: str,
 def _target(results: Sequence[dict]) -> float | None:
     """A metric that every method should reach, from plain SGD's."""
     plain = [(cell.batch, of_cell)
-             for cell, of_cell in cells(results, 'test').items()
-             if cell.method == 'sgd' and not cell.tag]
+             for cell, of_cell in plain_cells(results, 'test').items()
+             if cell.method == 'sgd']
     if not plain:
         return None
     _, of_smallest = min(plain, key=lambda pair: pair[0])

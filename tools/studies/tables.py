@@ -12,6 +12,7 @@ from .cells import (
     deviation,
     mean,
     measured,
+    plain_cells,
     updates_to,
 )
 
@@ -44,9 +45,7 @@ def with_deviation(of_cell: Sequence[dict]) -> str:
 def rates(results: Sequence[dict]) -> str:
     """What each learning rate came to, on the validation split."""
     rows = []
-    for cell, of_cell in cells(results, 'val').items():
-        if cell.tag:
-            continue
+    for cell, of_cell in plain_cells(results, 'val').items():
         tried = []
         for result in sorted(of_cell, key=lambda r: r['run']['lr']):
             text = 'nan' if result['diverged'] else percent(result['final'])
@@ -59,7 +58,7 @@ def rates(results: Sequence[dict]) -> str:
 
 def finals(results: Sequence[dict]) -> str:
     """Each method's metric at each batch, on the test split."""
-    found = {k: v for k, v in cells(results, 'test').items() if not k.tag}
+    found = plain_cells(results, 'test')
     batches = sorted({cell.batch for cell in found})
     rows = []
     for method in dict.fromkeys(cell.method for cell in found):
@@ -80,7 +79,7 @@ def mean_updates(results: Sequence[dict], target: float) -> dict[Cell, float]:
     """Updates to a target, the mean over seeds; infinity if one never did."""
     return {
         cell: statistics.fmean(updates_to(r, target) for r in of_cell)
-        for cell, of_cell in cells(results, 'test').items() if not cell.tag
+        for cell, of_cell in plain_cells(results, 'test').items()
     }
 
 

@@ -3,10 +3,16 @@ import math
 
 import pytest
 import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine import Config
 from mmengine.logging import MessageHub
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.distributed import run_ranks
+from tests.test_tools import ROOT
 from tests.toy import SAMPLES, ToyDetector, build_wrapper, samples, train_step
 
 LOW, HIGH = 0.5, 10.0  # agvm.ratio_range
@@ -165,3 +171,43 @@ def test_replicas_of_one_sample():
         train_step(model, wrapper, inputs[i:i + 1], targets[i:i + 1])
     assert in_bounds(wrapper.modulator.lr_scale)
     assert wrapper.modulator.lr_scale['neck'] != 1
+
+
+def image(generator, num_boxes):
+    corners = 32 * torch.rand(num_boxes, 2, generator=generator)
+    sample = DetDataSample(
+        metainfo=dict(
+            img_shape=(64, 64), batch_input_shape=(64, 64), pad_shape=(64,
+                                                                       64)))
+    sample.gt_instances = InstanceData(
+        bboxes=torch.cat([corners, corners + 24], dim=1),
+        labels=torch.zeros(num_boxes, dtype=torch.long))
+    return torch.randn(3, 64, 64, generator=generator), sample
+
+
+def train_a_detector(rank, boxes_by_rank):
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    config = ROOT / 'configs/digits/faster-rcnn_r18_fpn_agvm_digits.py'
+    ddp = DistributedDataParallel(
+        MODELS.build(Config.fromfile(config).model).train())
+    wrapper = build_wrapper(ddp, begin=0, interval=1)
+    generator = torch.Generator().manual_seed(rank)
+    for _ in range(3):
+        inputs, targets = zip(*(image(generator, boxes_by_rank[rank])
+                                for _ in range(2)))
+        losses = ddp(torch.stack(inputs), list(targets), mode='loss')
+        wrapper.update_params(ddp.module.parse_losses(losses)[0])
+    weights = torch.cat([p.detach().flatten() for p in ddp.parameters()])
+    return weights, wrapper.modulator.lr_scale
+
+
+@pytest.mark.parametrize('boxes_by_rank', [(2, 0), (0, 0)])
+def test_ranks_without_ground_truth(boxes_by_rank):
+    (weights, lr_scale), other = run_ranks(train_a_detector, RANKS,
+                                           boxes_by_rank)
+    assert weights.isfinite().all()
+    assert torch.equal(weights, other[0])
+    assert lr_scale == other[1]
+    assert in_bounds(lr_scale)
+    assert lr_scale['rpn_head'] != 1

@@ -38,7 +38,7 @@ def draw(seconds: list[float], memory: np.ndarray, path: Path) -> None:
         axis.plot(np.array(seconds) / 60, values, label=f'rank {rank}')
     axis.axvline(WARM * seconds[-1] / 60, color='grey', linestyle='--')
     axis.set(xlabel='minutes', ylabel='resident memory, MiB')
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.1 * memory.max())
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(path, dpi=120)

@@ -83,6 +83,8 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
     if (with_agvm or not zipfile.is_zipfile(path)
             or not hasattr(torch.serialization, 'add_safe_globals')):
         return
+    # OneDL's MMEngine takes its classes off the list again after a load.
+    allow_mmengine_checkpoints()
     checkpoint = torch.load(
         path, map_location='cpu', mmap=True, weights_only=True)
     if 'agvm' in checkpoint.get('optimizer', {}):

@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
 # Set up, lint, then run the tests; further arguments go to pytest.
 #
-#   bash tools/run_tests.sh [--zoo | --faults | --soak] [pytest arguments]
+#   bash tools/run_tests.sh [--stack onedl] [--zoo | --faults | --soak] [pytest arguments]
 #
-# --zoo     instead: AGVM on every model config of mmdet and mmseg (10 minutes)
-# --faults  instead: trainings that are killed, and resumed (a quarter of an hour)
-# --soak    instead: half an hour of training whose memory is watched
+# --stack onedl  with the maintained forks of OpenMMLab, in .venv-onedl
+# --zoo          instead: AGVM on every model config of mmdet and mmseg (10 minutes)
+# --faults       instead: trainings that are killed, and resumed (a quarter of an hour)
+# --soak         instead: half an hour of training whose memory is watched
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-bash "$root/tools/setup.sh"
 cd "$root"
-.venv/bin/ruff check .
+if [[ ${1:-} == --stack ]]; then
+    bash tools/setup.sh --stack "${2:-}"
+    bin=.venv-$2/bin
+    shift 2
+else
+    bash tools/setup.sh
+    bin=.venv/bin
+fi
+"$bin/ruff" check .
 case ${1:-} in
     --zoo | --faults | --soak)
         suite=${1#--}
@@ -20,4 +28,4 @@ case ${1:-} in
         set -- -s -m "$suite" "$@"
         ;;
 esac
-.venv/bin/python -m pytest "$@"
+"$bin/python" -m pytest "$@"

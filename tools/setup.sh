@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Make .venv in this checkout: torch, the OpenMMLab stack and agvm_mm itself.
 #
-#   bash tools/setup.sh
+#   bash tools/setup.sh [--stack onedl]
 #
+# --stack onedl makes .venv-onedl instead, with the maintained forks of OpenMMLab.
 # A second call does nothing.  Environment variables:
 #   PYTHON      the interpreter to start from      (default: python3.11, python3)
 #   AGVM_CACHE  where mmcv's built wheel is kept   (default: ~/.cache/agvm_mm)
@@ -10,14 +11,28 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-venv=$root/.venv
-log=$venv/setup.log
-constraints=$root/tools/constraints.txt
 cache=${AGVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/agvm_mm}
 
 say() { printf '[setup] %s\n' "$*"; }
 die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
-version_of() { sed -n "s/^$1==//p" "$constraints"; }
+version_of() { sed -n "s/^$1==//p" <<<"$pins"; }
+
+pins=$(<"$root/tools/constraints.txt")
+case "$*" in
+    '')
+        venv=$root/.venv
+        mmcv=mmcv
+        ;;
+    '--stack onedl')
+        venv=$root/.venv-onedl
+        mmcv=onedl-mmcv
+        pins=$(grep -vE '^(mmcv|mmdet|mmengine|mmsegmentation)==' <<<"$pins"
+               cat "$root/tools/constraints-onedl.txt")
+        ;;
+    *) die "unknown arguments: $* (allowed: --stack onedl)" ;;
+esac
+log=$venv/setup.log
+constraints=$venv/constraints.txt
 
 # Run a command with its output in the log; on failure show the log's end.
 logged() {
@@ -29,8 +44,8 @@ logged() {
 }
 
 # .venv is as these files made it, at this place: the stamp holds their hash.
-stamp=$({ cat "$constraints" "$root/tools/setup.sh" "$root/pyproject.toml"
-          printf '%s' "$root"; } | sha256sum | cut -d' ' -f1)
+stamp=$({ cat "$root/tools/setup.sh" "$root/pyproject.toml"
+          printf '%s' "$pins" "$root"; } | sha256sum | cut -d' ' -f1)
 if [[ -f $venv/.stamp && $(<"$venv/.stamp") == "$stamp" ]]; then
     exit 0
 fi
@@ -52,6 +67,7 @@ say "making $venv; log: $log"
 rm -rf "$venv"
 "$python" -m venv "$venv" || die "could not make $venv"
 : >"$log"
+printf '%s\n' "$pins" >"$constraints"
 pip() { logged "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 say "1/4 installing torch $(version_of torch) (half a minute from a CPU wheel)"
@@ -70,9 +86,9 @@ print(f'torch{torch.__version__}-{device}-cp{sys.version_info.major}'
       .lower())
 PY
 )
-wheels=$cache/mmcv$(version_of mmcv)-$key
-if ! compgen -G "$wheels/mmcv-*.whl" >/dev/null; then
-    say "2/4 building mmcv $(version_of mmcv) with its operators: once, about 10 minutes on 2 cores"
+wheels=$cache/$mmcv$(version_of $mmcv)-$key
+if ! compgen -G "$wheels/*.whl" >/dev/null; then
+    say "2/4 building $mmcv $(version_of $mmcv) with its operators: once, about 10 minutes on 2 cores"
     mkdir -p "$cache"
     building=$(mktemp -d "$cache/building.XXXXXX")
     trap 'rm -rf "$building"' EXIT
@@ -81,14 +97,14 @@ if ! compgen -G "$wheels/mmcv-*.whl" >/dev/null; then
     # cache is not keyed by torch's version.
     export MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)}
     pip wheel --no-build-isolation --no-deps --no-cache-dir \
-        -w "$building" "mmcv==$(version_of mmcv)"
+        -w "$building" "$mmcv==$(version_of $mmcv)"
     # Renamed when it is whole: a build that was cut off leaves no wheel.
-    mv -T "$building" "$wheels" 2>/dev/null || compgen -G "$wheels/mmcv-*.whl" >/dev/null ||
+    mv -T "$building" "$wheels" 2>/dev/null || compgen -G "$wheels/*.whl" >/dev/null ||
         die "could not keep mmcv's wheel in $wheels"
 else
     say "2/4 taking mmcv's wheel from $wheels"
 fi
-pip install --no-deps "$wheels"/mmcv-*.whl
+pip install --no-deps "$wheels"/*.whl
 
 say '3/4 installing the OpenMMLab stack and the test tools (about a minute)'
 # --no-deps: the file is the whole closure, and panopticapi-lite and mmengine

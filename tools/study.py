@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -29,8 +30,6 @@ from studies.report import write_report
 
 from agvm_mm.datasets import write_digits
 
-STUDY = ROOT / 'docs/study'
-
 
 def read_results(folder: Path) -> list[dict]:
     """Every stored result, by name.
@@ -42,24 +41,31 @@ def read_results(folder: Path) -> list[dict]:
             for path in sorted(folder.glob('[!.]*.json'))]  # yapf: disable
 
 
-def check_ready(study: Config) -> None:
-    """Make the data if it is missing, and ask for the pre-trained weights.
+def prepare(study: Config, console: Console) -> None:
+    """Make the data and the pre-trained weights that are missing.
 
     Args:
         study (Config): The study.
+        console (Console): Shows what is made.
 
     Raises:
-        FileNotFoundError: If weights are missing; it names the command.
+        RuntimeError: If the pre-training fails.
     """
     data = study.data.to_dict()
     write_digits(ROOT / data.pop('root'), **data)
-    for name in dict.fromkeys(run.pipeline for run in expand(study, [])):
-        weights = study.pipelines[name].weights
-        if not (ROOT / weights).is_file():
-            raise FileNotFoundError(
-                f'{weights} does not exist; make it with: python '
-                f'tools/pretrain_digits.py {study.pretrained[weights]} '
-                f'{weights} --data-root {study.data.root}')
+    used = {study.pipelines[run.pipeline].weights for run in expand(study, [])}
+    for weights in sorted(used):
+        if (ROOT / weights).is_file():
+            continue
+        console.print(f'{weights} is missing, and is made: half a minute')
+        command = [
+            sys.executable, ROOT / 'tools/pretrain_digits.py',
+            ROOT / study.pretrained[weights], ROOT / weights, '--data-root',
+            ROOT / study.data.root
+        ]
+        made = subprocess.run(command, capture_output=True, text=True)
+        if made.returncode:
+            raise RuntimeError(f'making {weights} failed:\n{made.stderr}')
 
 
 def run_all(study: Config, todo: list[Run], args: argparse.Namespace,
@@ -106,12 +112,21 @@ def main() -> None:
         type=Path,
         default=ROOT / 'work_dirs/study',
         help='folder for logs (default: work_dirs/study)')
-    for command in (run, commands.add_parser('report', help='draw')):
-        command.add_argument(
-            '--results',
-            type=Path,
-            default=STUDY / 'results',
-            help='folder of result files (default: docs/study/results)')
+    run.add_argument(
+        '--results',
+        type=Path,
+        help="folder of result files (default: the study's own)")
+    report = commands.add_parser('report', help='draw')
+    report.add_argument(
+        '--results',
+        type=Path,
+        default=ROOT / 'docs/study/results',
+        help='folder of result files (default: docs/study/results)')
+    report.add_argument(
+        '--out',
+        type=Path,
+        default=ROOT / 'docs',
+        help='folder for study.md and its figures (default: docs)')
     args = parser.parse_args()
     console = Console()
     # As Ctrl-C: what runs is stopped too.
@@ -119,7 +134,8 @@ def main() -> None:
     try:
         if args.command == 'run':
             study = read_study(args.study)
-            check_ready(study)
+            args.results = args.results or ROOT / study.results
+            prepare(study, console)
             while todo := missing(study, read_results(args.results)):
                 run_all(study, todo, args, console)
             for run in expand(study, read_results(args.results)):
@@ -127,8 +143,9 @@ def main() -> None:
                     raise ValueError(
                         f'{run.name} was left out: {args.study} has no run '
                         'that tells its learning rate')
+            console.print(f'all runs are done; results: {args.results}')
         else:
-            for path in write_report(read_results(args.results), STUDY.parent):
+            for path in write_report(read_results(args.results), args.out):
                 console.print(f'wrote {path}')
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         sys.exit(f'study.py: {error}')

@@ -487,6 +487,14 @@ def test_make_digits(tmp_path):
     assert 'Traceback' not in output
 
 
+@pytest.mark.parametrize('tool', ['setup.sh', 'run_tests.sh'])
+@pytest.mark.parametrize('arguments', [['--stack', 'mine'], ['--stack']])
+def test_an_unknown_stack(tool, arguments):
+    output = run('bash', f'tools/{tool}', *arguments, status=1)
+    assert 'unknown arguments: --stack' in output
+    assert 'allowed: --stack onedl' in output
+
+
 @pytest.mark.skipif(
     not (ROOT / '.venv/.stamp').is_file(),
     reason='tools/setup.sh has not run here, and the demo would run it')

@@ -102,6 +102,9 @@ def _sections(results: Sequence[dict], pipeline: str,
         yield ('\n### Learning rates\n\nOn the validation split, with seed 0; '
                '`nan` where a training diverged.\n')
         yield tables.rates(results)
+        yield ('\nBy how much AGVM is better or worse at the same learning '
+               'rate; of one seed, so a point or two is noise:\n')
+        yield tables.same_rate(results)
 
 
 def _target(results: Sequence[dict]) -> float | None:

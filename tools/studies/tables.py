@@ -56,6 +56,27 @@ def rates(results: Sequence[dict]) -> str:
     return table(['method', 'batch', 'learning rate: metric'], rows)
 
 
+def same_rate(results: Sequence[dict]) -> str:
+    """AGVM's gain at each learning rate, on the validation split."""
+    found = plain_cells(results, 'val')
+    rows = []
+    for cell, without in found.items():
+        method = f'agvm-{cell.method}'
+        ours = {
+            r['run']['lr']: r['final']
+            for r in found.get(cell._replace(method=method), [])
+        }
+        gains = [
+            f'{r["run"]["lr"]:g}: '
+            f'{100 * (ours[r["run"]["lr"]] - r["final"]):+.1f}'
+            for r in sorted(without, key=lambda r: r['run']['lr'])
+            if r['run']['lr'] in ours
+        ]
+        if gains:
+            rows.append([method, str(cell.batch), ', '.join(gains)])
+    return table(['method', 'batch', 'learning rate: gain'], rows)
+
+
 def finals(results: Sequence[dict]) -> str:
     """Each method's metric at each batch, on the test split."""
     found = plain_cells(results, 'test')

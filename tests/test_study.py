@@ -198,6 +198,11 @@ def test_run_and_report(write, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
     assert f'{weights} is missing, and is made' in done.stdout.replace(
         '\n', '')
+    done = run_tool(ROOT / 'tools/pretrain_digits.py', config,
+                    tmp_path / 'again.pth', '--data-root', tmp_path / 'data',
+                    '--epochs', 1)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert 'of unseen ones are told' in done.stdout
     found = {p.stem: json.loads(p.read_text()) for p in results.iterdir()}
     assert sorted(found) == [
         'faster-rcnn_agvm-sgd_bs4_lr0.02_seed0_val',

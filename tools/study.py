@@ -135,7 +135,8 @@ def main() -> None:
         if args.command == 'run':
             study = read_study(args.study)
             args.results = args.results or ROOT / study.results
-            prepare(study, console)
+            if missing(study, read_results(args.results)):
+                prepare(study, console)
             while todo := missing(study, read_results(args.results)):
                 run_all(study, todo, args, console)
             for run in expand(study, read_results(args.results)):

@@ -1,4 +1,7 @@
+import logging
+
 import pytest
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.utils import is_installed
 
 from agvm_mm.datasets import write_digits
@@ -30,3 +33,22 @@ def _digits(tmp_path_factory):
         num_val=4,
         size=64)
     return f'{root}/'
+
+
+@pytest.fixture(autouse=True)
+def _own_message_hub(request):
+    """No test reads what another has logged."""
+    MessageHub.get_instance(request.node.name)
+
+
+@pytest.fixture(name='warnings')
+def _warnings(request):
+    """Call it for the warnings that were logged so far."""
+    records = []
+    logger = MMLogger.get_instance(request.node.name[:60])
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger.addHandler(handler)
+    return lambda: [
+        r.getMessage() for r in records if r.levelno == logging.WARNING
+    ]

@@ -18,13 +18,16 @@ from torch.utils.data import DataLoader
 from agvm_mm.cpu import CPUDistributedDataParallel
 
 from .distributed import run_ranks
-from .toy import OPTIMIZERS, ToyDetector, build_wrapper, samples, train
+from .toy import (
+    OPTIMIZERS,
+    ToyDetector,
+    build_wrapper,
+    samples,
+    train,
+    weights,
+)
 
 UPDATES = 12
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def agvm_state(wrapper):

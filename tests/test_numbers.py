@@ -11,8 +11,8 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.commands import ROOT
 from tests.distributed import run_ranks
-from tests.test_tools import ROOT
 from tests.toy import SAMPLES, ToyDetector, build_wrapper, samples, train_step
 
 LOW, HIGH = 0.5, 10.0  # agvm.ratio_range

@@ -108,3 +108,18 @@ def train(model,
             train_step(model, wrapper, inputs[chosen], targets[chosen])
         if on_update is not None:
             on_update(update)
+
+
+def weights(model):
+    """All parameters, in one vector."""
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def train_from_scratch(updates=range(UPDATES), micro_batches=2, **options):
+    """A new model, trained on one process, and its wrapper."""
+    model = ToyDetector().double()
+    wrapper = build_wrapper(
+        model, accumulative_counts=micro_batches, **options)
+    wrapper.initialize_count_status(model, 0, UPDATES * micro_batches)
+    train(model, wrapper, micro_batches, updates)
+    return model, wrapper

@@ -37,8 +37,8 @@ what the paper, or the README of its official code, states for its own
 implementation. No weights are provided. Here, the configs marked *small* were
 trained for a few updates on a CPU, shrunk and on Digits, by the tests
 (`tests/test_ladder.py`; the detector of 1e9 parameters, over FSDP and without
-its mixed precision, by `tests/test_tools.py`). The others were built and their
-plans checked.
+its mixed precision, by `tests/test_tools/test_shards.py`). The others were
+built and their plans checked.
 
 ```bash
 python tools/plan.py configs/FOLDER/NAME.py --gpus 8   # what it will run

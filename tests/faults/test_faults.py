@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agvm_mm.checkpoint import check_checkpoint
-from tests.test_tools import RETINANET, options
+from tests.commands import RETINANET, options
 
 from .training import CUTS, STARTED, Training
 

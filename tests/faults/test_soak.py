@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from tests.test_tools import RETINANET, options
+from tests.commands import RETINANET, options
 
 from .training import ROOT, STARTED, Training, children
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Sequence
 
-from tests.test_tools import free_port
+from tests.commands import free_port
 
 ROOT = Path(__file__).parents[2]
 STARTED = 'Epoch(train)'  # in the log, once an update was done

@@ -2,7 +2,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import benchmark
 import pytest
@@ -13,10 +12,11 @@ from benchmarks.counting import count_messages, peak_memory
 from benchmarks.official import OfficialOptimWrapper
 from torch.nn.parallel import DistributedDataParallel
 
-from .distributed import run_ranks
-from .toy import ToyDetector, build_wrapper, train
+from tests.commands import ROOT
+from tests.distributed import run_ranks
+from tests.toy import ToyDetector, build_wrapper, train
 
-TOOLS = Path(__file__).parent.parent / 'tools'
+TOOLS = ROOT / 'tools'
 
 
 def test_the_stopwatch_runs_in_the_innermost_of_our_lines(monkeypatch):

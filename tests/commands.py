@@ -1,0 +1,73 @@
+"""Runs the command lines as a user runs them: real processes throughout."""
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RETINANET = ROOT / 'configs/digits/retinanet_r18_fpn_agvm_digits.py'
+FASTER = ROOT / 'configs/digits/faster-rcnn_r18_fpn_agvm_digits.py'
+SEMANTIC = ROOT / 'configs/digits/semantic-fpn_r18_agvm_digits.py'
+
+
+def run(*command, cwd=ROOT, status=0, **env):
+    """Run a command; return its output, or fail unless it ends as it should"""
+    # The tools call the 'python' of the environment that runs the tests.
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    result = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        env=dict(os.environ, PATH=path, **env))
+    assert (result.returncode == 0) == (status == 0), result.stdout[-4000:]
+    return result.stdout
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return str(s.getsockname()[1])
+
+
+def options(digits, *more):
+    """Settings that make a Digits config small: 4 updates an epoch."""
+    settings = [
+        f'{loader}_dataloader.dataset.data_root={digits}'
+        for loader in ('train', 'val', 'test')
+    ]
+    settings += [
+        f'{e}_evaluator.ann_file={digits}annotations/instances_val.json'
+        for e in ('val', 'test')
+    ]
+    settings += [
+        'train_dataloader.batch_size=2', 'optim_wrapper.agvm.begin=1',
+        'optim_wrapper.agvm.interval=2', 'default_hooks.logger.interval=1',
+        'default_hooks.checkpoint.interval=1'
+    ]
+    return ['--cfg-options', *settings, *more]
+
+
+def train_two_processes(config, work_dir, epochs, digits, *arguments):
+    return run(
+        'bash',
+        'tools/dist_train.sh',
+        config,
+        2,
+        '--work-dir',
+        work_dir,
+        *arguments,
+        *options(digits, f'train_cfg.max_epochs={epochs}',
+                 'train_cfg.val_interval=10'),
+        PORT=free_port())
+
+
+def scalars(work_dir):
+    rows = []
+    for log in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        rows += map(json.loads, log.read_text().splitlines())
+    return [row for row in rows if 'loss' in row]

@@ -1,0 +1,111 @@
+"""A run that goes on from saved state, its own or that of another run."""
+import copy
+
+import pytest
+import torch
+
+from tests.toy import (
+    UPDATES,
+    build_wrapper,
+    train,
+    train_from_scratch,
+    weights,
+)
+
+
+def resumed(model, state_dict, first, log=None, **options):
+    """Go on from a model and a saved state, as a new process would."""
+    model = copy.deepcopy(model)
+    wrapper = build_wrapper(model, accumulative_counts=2, **options)
+    untouched = copy.deepcopy(state_dict)
+    wrapper.load_state_dict(state_dict)
+    assert state_dict.keys() == untouched.keys()
+    wrapper.initialize_count_status(model, first * 2, UPDATES * 2)
+    train(model, wrapper, 2, range(first, UPDATES))
+    return model, wrapper
+
+
+@pytest.mark.parametrize('optimizer', ['momentum', 'adamw'])
+@pytest.mark.parametrize('estimator', ['replica', 'half_batch'])
+@pytest.mark.parametrize('cut', [2, 7, 20])
+def test_resume_gives_the_bits_of_the_uninterrupted_run(
+        optimizer, estimator, cut):
+    options = dict(optimizer=optimizer, estimator=estimator)
+    whole, whole_wrapper = train_from_scratch(**options)
+    model, wrapper = train_from_scratch(range(cut), **options)
+    model, wrapper = resumed(model, copy.deepcopy(wrapper.state_dict()), cut,
+                             **options)
+    assert torch.equal(weights(model), weights(whole))
+    assert (wrapper.state_dict()['agvm'] == whole_wrapper.state_dict()['agvm'])
+
+
+def test_state_is_plain_and_by_name():
+    _, wrapper = train_from_scratch(range(10))
+    state = wrapper.state_dict()['agvm']
+    assert state['lr_scale'] == wrapper.modulator.lr_scale
+    assert set(state) == {'lr_scale', 'noise_scale'}
+    assert all(type(mu) is float for mu in state['lr_scale'].values())
+
+
+@pytest.mark.parametrize(
+    'paramwise_cfg',
+    [None, dict(custom_keys={'neck': dict(lr_mult=0.1)})])
+def test_resume_from_a_run_without_agvm(paramwise_cfg, warnings):
+    options = dict(paramwise_cfg=paramwise_cfg)
+    plain, wrapper = train_from_scratch(
+        range(10), type='OptimWrapper', **options)
+    for group in wrapper.param_groups:
+        group['lr'] *= 0.5  # as a schedule may have left it
+    saved = copy.deepcopy(wrapper.state_dict())
+    other = build_wrapper(copy.deepcopy(plain), begin=10**9, **options)
+    other.load_state_dict(copy.deepcopy(saved))
+    assert other.get_lr()['base_lr'] == [0.0025]
+    assert other.modulator.lr_scale['neck'] == 1
+    assert any('no state of AGVM' in message for message in warnings())
+    # The momentum of each parameter has found it: with AGVM still off, the
+    # run goes on as without it, to the bit.
+    ours, _ = resumed(plain, copy.deepcopy(saved), 10, begin=10**9, **options)
+    expected = copy.deepcopy(plain)
+    wrapper = build_wrapper(
+        expected, accumulative_counts=2, type='OptimWrapper', **options)
+    wrapper.load_state_dict(copy.deepcopy(saved))
+    wrapper.initialize_count_status(expected, 20, UPDATES * 2)
+    train(expected, wrapper, 2, range(10, UPDATES))
+    assert torch.equal(weights(ours), weights(expected))
+
+
+def test_resume_with_other_modules(warnings):
+    model, wrapper = train_from_scratch(range(20))
+    saved = copy.deepcopy(wrapper.state_dict())
+    other = build_wrapper(
+        copy.deepcopy(model),
+        accumulative_counts=2,
+        modules=dict(heads=['rpn_head', 'roi_head']))
+    other.load_state_dict(copy.deepcopy(saved))
+    assert other.modulator.lr_scale == dict(
+        backbone=1, neck=saved['agvm']['lr_scale']['neck'], heads=1)
+    assert any('heads' in message and 'rpn_head' in message
+               for message in warnings())
+    # Each parameter's momentum has gone with its name.
+    names = dict(model.named_parameters())
+    moved = dict(
+        zip((n for g in other.optimizer.param_groups
+             for n in g['param_names']),
+            (p for g in other.optimizer.param_groups for p in g['params'])))
+    for name, parameter in names.items():
+        assert torch.equal(
+            wrapper.optimizer.state[parameter]['momentum_buffer'],
+            other.optimizer.state[moved[name]]['momentum_buffer'])
+
+
+def test_state_of_another_model_is_refused():
+    _, wrapper = train_from_scratch(range(1))
+    state = wrapper.state_dict()
+    other = torch.nn.Module()
+    other.backbone = torch.nn.Linear(2, 2)
+    other = build_wrapper(other)
+    with pytest.raises(
+            ValueError,
+            match=r'no optimizer state of 2 parameters, '
+            r"'backbone.weight' among them\. .*load_from"):
+        other.load_state_dict(state)

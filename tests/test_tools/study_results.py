@@ -1,0 +1,28 @@
+"""Results as the study stores them, made up."""
+
+
+def result(run, final, **more):
+    return dict(
+        dict(
+            name=run.name,
+            run=dict(vars(run)),
+            final=final,
+            diverged=False,
+            seconds=60,
+            metric=[[1, final]],
+            updates_per_epoch=1920 // run.batch,
+            micro_batches=2,
+            agvm={}), **more)
+
+
+def measured(**variance):
+    """What AGVM logs, as constant over the training."""
+    return dict(
+        variance={
+            m: [[1, v], [2, v]]
+            for m, v in variance.items()
+        },
+        lr_scale={m: [[1, 1.0], [2, 2.0]]
+                  for m in variance},
+        noise_scale={m: [[1, 64], [2, 128]]
+                     for m in variance})

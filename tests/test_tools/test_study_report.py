@@ -1,0 +1,93 @@
+"""What the study says of its results."""
+import math
+
+import pytest
+from studies.cells import updates_to
+from studies.claims import claims
+from studies.grid import Run
+from studies.report import write_report
+
+from .study_results import measured, result
+
+
+def seeds(method, batch, finals, tag='', **more):
+    """Runs on the test split, one a seed."""
+    return [
+        result(
+            Run('faster-rcnn', method, batch, 0.02, seed, 'test', tag), final,
+            **more) for seed, final in enumerate(finals)
+    ]
+
+
+@pytest.fixture(name='results')
+def _results():
+    """A study in which AGVM wins at batch 128, and loses to LAMB."""
+    even = measured(backbone=0.5, neck=0.4, rpn_head=0.3)
+    uneven = measured(backbone=0.9, neck=0.4, rpn_head=0.1)
+    return [
+        *seeds('sgd', 8, [0.5, 0.51, 0.49]),
+        *seeds('sgd', 128, [0.2, 0.21, 0.19]),
+        *seeds('sgd-measured', 8, [0.5], agvm=even),
+        *seeds('sgd-measured', 128, [0.2], agvm=uneven),
+        *seeds('agvm-sgd', 8, [0.5, 0.51, 0.52], agvm=even),
+        *seeds('agvm-sgd', 128, [0.3, 0.31, 0.29], agvm=even),
+        *seeds('lars', 128, [0.1, 0.5, 0.3]),
+        *seeds('lamb', 128, [0.4, 0.41, 0.42]),
+        *seeds('agvm-sgd', 128, [0.3, 0.31, 0.3], tag='averaging-half'),
+        *seeds('agvm-sgd', 128, [0.1, 0.11, 0.1], tag='anchor-neck'),
+        *seeds('agvm-sgd', 128, [0.0], tag='momentum-0', diverged=True),
+    ]
+
+
+def test_the_claims_are_judged_by_the_numbers(results):
+    said = {claim.text: claim for claim in claims(results, 'faster-rcnn')}
+    verdicts = {text: claim.verdict for text, claim in said.items()}
+    assert verdicts == {
+        'variances are aligned at a small batch': 'yes',
+        'they are misaligned at a large batch': 'yes',
+        'there the backbone varies most, then the neck, then the heads': 'yes',
+        'AGVM aligns them': 'yes',
+        'at batch 128 agvm-sgd is better than sgd': 'yes',
+        'at batch 128 agvm-sgd is better than lars': 'undecided',
+        'at batch 128 agvm-sgd is better than lamb': 'no',
+        'interval and momentum matter little (batch 128)': 'yes',
+        'the backbone is the best anchor (batch 128)': 'yes',
+        'without a moving average it diverges (batch 128)': 'yes',
+    }
+    # 0.30 - 0.20, each of deviation 0.01 over three seeds.
+    assert '+10.0 (standard error 0.8)' in said[
+        'at batch 128 agvm-sgd is better than sgd'].found
+
+
+def test_updates_to_a_target_are_interpolated():
+    one = dict(metric=[[2, 0.2], [4, 0.4], [6, 0.3]], updates_per_epoch=10)
+    assert updates_to(one, 0.1) == pytest.approx(10)
+    assert updates_to(one, 0.3) == pytest.approx(30)
+    assert updates_to(one, 0.5) == math.inf
+
+
+def test_report(results, tmp_path):
+    (tmp_path / 'study').mkdir()
+    (tmp_path / 'study/summary.md').write_text('In short: it depends.\n')
+    results += [
+        result(Run('faster-rcnn', 'sgd', 8, 0.02), 0.3),
+        result(Run('faster-rcnn', 'sgd', 8, 0.04), 0.0, diverged=True),
+        result(Run('faster-rcnn', 'agvm-sgd', 8, 0.02), 0.35),
+    ]
+    written = list(write_report(results, tmp_path))
+    page = written[-1].read_text()
+    assert 'In short: it depends.' in page
+    assert '| sgd | 50.0 ± 1.0, at 0.02 | 20.0 ± 1.0, at 0.02 |' in page
+    assert '| sgd | 8 | 0.02: **30.0**, 0.04: nan |' in page
+    assert '| agvm-sgd | 8 | 0.02: +5.0 |' in page
+    assert '| agvm-sgd | 128 | momentum-0 | 0.0 (1 diverged) |' in page
+    assert ('| agvm-sgd | 8 | neck | 0.4 / 0.4 | 1 / 2 | 64 / 128 |' in page)
+    # To 25%, which each run grows to in a straight line over one epoch.
+    assert '| sgd | 120 | never |' in page
+    assert [p.name for p in written] == [
+        'faster-rcnn_batch.png', 'faster-rcnn_updates.png',
+        'faster-rcnn_variance.png', 'study.md'
+    ]
+    assert all(path.stat().st_size > 300 for path in written)
+    with pytest.raises(ValueError, match='no result to report'):
+        list(write_report([], tmp_path))

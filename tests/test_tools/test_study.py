@@ -1,4 +1,5 @@
 """The study's tools, on two tiny trainings."""
+import dataclasses
 import json
 import subprocess
 import sys
@@ -102,6 +103,19 @@ def test_a_wrong_study_is_refused(write, wrong, message):
         read_study(write(dict(pipeline='faster-rcnn', method='sgd')))
     with pytest.raises(FileNotFoundError, match='name a study as'):
         read_study('missing.yaml')
+
+
+@pytest.mark.parametrize(
+    'path',
+    sorted(set(BASE.parent.glob('*.yaml')) - {BASE}),
+    ids=lambda p: p.stem)
+def test_every_run_of_the_bundled_studies_has_a_config(path):
+    study = read_study(path)
+    runs = list(expand(study, []))
+    assert len({run.name for run in runs}) == len(runs)
+    for run in {(run.pipeline, run.method): run for run in runs}.values():
+        cfg = build_config(study, dataclasses.replace(run, lr=0.01))
+        assert cfg.total_batch_size == run.batch
 
 
 @pytest.mark.parametrize('batch', [8, 32, 128])

@@ -2,7 +2,7 @@
 import math
 
 import pytest
-from studies.cells import updates_to
+from studies.cells import step_variances, updates_to, variances
 from studies.claims import claims
 from studies.grid import Run
 from studies.report import write_report
@@ -59,6 +59,12 @@ def test_the_claims_are_judged_by_the_numbers(results):
         'at batch 128 agvm-sgd is better than sgd'].found
 
 
+def test_variances_are_those_of_the_steps():
+    one = dict(agvm=measured(neck=0.2))  # at factors of 1, then of 2
+    assert step_variances(one) == {'neck': [(1, 0.2), (2, 0.8)]}
+    assert variances(one) == {'neck': pytest.approx(0.2)}  # of the first half
+
+
 def test_updates_to_a_target_are_interpolated():
     one = dict(metric=[[2, 0.2], [4, 0.4], [6, 0.3]], updates_per_epoch=10)
     assert updates_to(one, 0.1) == pytest.approx(10)
@@ -78,6 +84,8 @@ def test_report(results, tmp_path):
     page = written[-1].read_text()
     assert 'In short: it depends.' in page
     assert '| sgd | 50.0 ± 1.0, at 0.02 | 20.0 ± 1.0, at 0.02 |' in page
+    # It is sgd itself, and is not compared with it.
+    assert '| sgd-measured | 50' not in page
     assert '| sgd | 8 | 0.02: **30.0**, 0.04: nan |' in page
     assert '| agvm-sgd | 8 | 0.02: +5.0 |' in page
     assert '| agvm-sgd | 128 | momentum-0 | 0.0 (1 diverged) |' in page

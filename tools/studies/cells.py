@@ -49,6 +49,18 @@ def plain_cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
     }
 
 
+def compared_cells(results: Sequence[dict]) -> dict[Cell, list[dict]]:
+    """The plain cells of the test split whose methods differ.
+
+    A method that only measures is, to the bit, the one that it measures.
+    """
+    return {
+        cell: of_cell
+        for cell, of_cell in plain_cells(results, 'test').items()
+        if not cell.method.endswith('-measured')
+    }
+
+
 def best(of_cell: Sequence[dict]) -> dict:
     """The result with the best last metric."""
     return max(of_cell, key=lambda result: result['final'])
@@ -91,12 +103,33 @@ def measured(results: Sequence[dict]) -> dict[Cell, dict]:
     }
 
 
+def step_variances(result: dict) -> dict[str, list[tuple[int, float]]]:
+    """Each module's variance as it is stepped, by iteration.
+
+    The paper's Phi carries the squared learning rate. All modules have the
+    same but for AGVM's factors, so what is compared is mu^2 (1 - cos).
+    """
+    scales = {
+        module: dict(points)
+        for module, points in result['agvm'].get('lr_scale', {}).items()
+    }
+    return {
+        module: [(step, scales[module][step]**2 * value)
+                 for step, value in points]
+        for module, points in result['agvm'].get('variance', {}).items()
+    }
+
+
 def variances(result: dict) -> dict[str, float]:
-    """Each module's gradient variance, its geometric mean over a run."""
+    """Each module's step variance, its geometric mean over half a run.
+
+    The first half: after a learning rate has dropped, all are near 1.
+    """
     return {
         module:
-        statistics.geometric_mean([value for _, value in points if value > 0])
-        for module, points in result['agvm'].get('variance', {}).items()
+        statistics.geometric_mean(
+            [value for _, value in points[:-(-len(points) // 2)] if value > 0])
+        for module, points in step_variances(result).items()
     }
 
 

@@ -1,8 +1,8 @@
 """The paper's claims beside what the study found, claim by claim.
 
 A difference counts if it is at least twice its standard error over seeds;
-variances count as aligned if the largest module's is within twice the
-smallest's.
+variances of the step count as aligned if the largest module's is within twice
+the smallest's over the first half of the training.
 """
 from __future__ import annotations
 

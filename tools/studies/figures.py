@@ -12,11 +12,19 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .cells import Cell, deviation, mean, measured, plain_cells
+from .cells import (
+    Cell,
+    compared_cells,
+    deviation,
+    mean,
+    measured,
+    step_variances,
+)
 from .tables import mean_updates
 
 # Without AGVM and with it, as the paper's Figure 1 has its columns.
 MEASURED = ('sgd-measured', 'agvm-sgd')
+AGVM = 'agvm-'
 
 
 def draw_batches(results: Sequence[dict], path: Path) -> bool:
@@ -29,7 +37,7 @@ def draw_batches(results: Sequence[dict], path: Path) -> bool:
     Returns:
         bool: Whether there was something to draw.
     """
-    found = plain_cells(results, 'test')
+    found = compared_cells(results)
     if len({cell.batch for cell in found}) < 2:
         return False
     figure, axis = plt.subplots(figsize=(6, 4), layout='constrained')
@@ -38,9 +46,8 @@ def draw_batches(results: Sequence[dict], path: Path) -> bool:
         axis.errorbar([cell.batch for cell in batches],
                       [100 * mean(r) for r in of_method],
                       [100 * deviation(r) for r in of_method],
-                      marker='o',
-                      capsize=3,
-                      label=method)
+                      **_style(method, results),
+                      capsize=3)
     _finish(figure, axis, found, 'metric on the test split, %', path)
     return True
 
@@ -66,9 +73,7 @@ def draw_updates(results: Sequence[dict], target: float, path: Path) -> bool:
     figure, axis = plt.subplots(figsize=(6, 4), layout='constrained')
     for method, batches in _by_method(found).items():
         axis.plot([cell.batch for cell in batches],
-                  [found[cell] for cell in batches],
-                  marker='o',
-                  label=method)
+                  [found[cell] for cell in batches], **_style(method, results))
     axis.set_yscale('log')
     _finish(figure, axis, found,
             f'updates to {100 * target:.0f}% on the test split', path)
@@ -76,7 +81,7 @@ def draw_updates(results: Sequence[dict], target: float, path: Path) -> bool:
 
 
 def draw_variances(results: Sequence[dict], path: Path) -> bool:
-    """Variances over the training: the paper's Figure 1, upper row.
+    """Step variances over the training: the paper's Figure 1, upper row.
 
     Args:
         results (Sequence[dict]): Of one pipeline.
@@ -105,14 +110,14 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
     for cell, result in found.items():
         axis = axes[methods.index(cell.method)][batches.index(cell.batch)]
         per_epoch = result['updates_per_epoch'] * result['micro_batches']
-        for module, points in result['agvm']['variance'].items():
+        for module, points in step_variances(result).items():
             steps, values = zip(*points)
             axis.plot([step / per_epoch for step in steps],
                       values,
                       linewidth=1,
                       label=module)
     for row, method in zip(axes, methods):
-        row[0].set_ylabel('gradient variance')
+        row[0].set_ylabel('variance of the step')
         for axis, batch in zip(row, batches):
             axis.set(title=f'{method}, batch {batch}', yscale='log')
             axis.grid(alpha=0.3)
@@ -124,6 +129,19 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return True
+
+
+def _style(method: str, results: Sequence[dict]) -> dict:
+    """A colour for each optimizer, full with AGVM and dashed without."""
+    optimizers = sorted(
+        {cell.method.removeprefix(AGVM)
+         for cell in compared_cells(results)})
+    with_agvm = method.startswith(AGVM)
+    return dict(
+        label=method,
+        color=f'C{optimizers.index(method.removeprefix(AGVM))}',
+        linestyle='-' if with_agvm else '--',
+        marker='o' if with_agvm else 's')
 
 
 def _by_method(found: dict[Cell, object]) -> dict[str, list[Cell]]:

@@ -94,6 +94,9 @@ def _sections(results: Sequence[dict], pipeline: str,
                'the batch, variances are near 1 and factors too.\n')
         yield tables.modules(results)
     if draw_variances(results, path):
+        yield (
+            "\nThe variances of the steps, which the paper's figure 1 shows: "
+            'with the square of the learning-rate factor.\n')
         yield path
     if any(cell.tag for cell in tested):
         yield '\n### Controls\n'

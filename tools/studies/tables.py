@@ -9,6 +9,7 @@ from .cells import (
     Cell,
     best,
     cells,
+    compared_cells,
     deviation,
     mean,
     measured,
@@ -79,7 +80,7 @@ def same_rate(results: Sequence[dict]) -> str:
 
 def finals(results: Sequence[dict]) -> str:
     """Each method's metric at each batch, on the test split."""
-    found = plain_cells(results, 'test')
+    found = compared_cells(results)
     batches = sorted({cell.batch for cell in found})
     rows = []
     for method in dict.fromkeys(cell.method for cell in found):
@@ -100,7 +101,7 @@ def mean_updates(results: Sequence[dict], target: float) -> dict[Cell, float]:
     """Updates to a target, the mean over seeds; infinity if one never did."""
     return {
         cell: statistics.fmean(updates_to(r, target) for r in of_cell)
-        for cell, of_cell in plain_cells(results, 'test').items()
+        for cell, of_cell in compared_cells(results).items()
     }
 
 

@@ -19,8 +19,8 @@ Written by `python tools/study.py report` from the {count} results in
 [docs/study/results](study/results), one file a run, {hours:.1f} hours of
 training in all, each run on one CPU core; `python tools/study.py run
 docs/study/NAME.yaml` makes those that are missing (`quick.yaml` repeats six
-of them, apart from these), and [base.yaml](study/base.yaml) holds what all of
-them share. Networks are small, their backbones pre-trained on the training
+of them, apart from these, in 22 minutes on one core), and
+[base.yaml](study/base.yaml) holds what all of them share. Networks are small, their backbones pre-trained on the training
 digits as others are on ImageNet. Every batch sees as many images. Learning
 rates were chosen on a validation split; what is compared is the test split,
 with other seeds. Metrics are box mAP (Faster R-CNN), mask mAP (Mask R-CNN), PQ

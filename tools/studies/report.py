@@ -20,11 +20,12 @@ Written by `python tools/study.py report` from the {count} results in
 training in all, each run on one CPU core; `python tools/study.py run
 docs/study/NAME.yaml` makes those that are missing (`quick.yaml` repeats six
 of them, apart from these, in 22 minutes on one core), and
-[base.yaml](study/base.yaml) holds what all of them share. Networks are small, their backbones pre-trained on the training
-digits as others are on ImageNet. Every batch sees as many images. Learning
-rates were chosen on a validation split; what is compared is the test split,
-with other seeds. Metrics are box mAP (Faster R-CNN), mask mAP (Mask R-CNN), PQ
-and mIoU, in percent, with the standard deviation over seeds.
+[base.yaml](study/base.yaml) holds what all of them share. Networks are small,
+their backbones pre-trained on the training digits as others are on ImageNet.
+Every batch sees as many images. Learning rates were chosen on a validation
+split; what is compared is the test split, with other seeds. Metrics are box
+mAP (Faster R-CNN), mask mAP (Mask R-CNN), PQ and mIoU, in percent, with the
+standard deviation over seeds.
 """
 # The part of what plain SGD reaches at the smallest batch.
 TARGET = 0.5

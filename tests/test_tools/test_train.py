@@ -143,6 +143,19 @@ def test_a_split_by_hand_is_left_alone(digits, tmp_path):
     assert 'The config states total_batch_size=16, but 4 runs' in output
 
 
+def refused(folder, *arguments):
+    """What train.py says, from a folder without data, before it fails."""
+    return run(
+        'python',
+        ROOT / 'tools/train.py',
+        RETINANET,
+        '--work-dir',
+        folder,
+        *arguments,
+        cwd=folder,
+        status=1)
+
+
 @pytest.mark.parametrize(('setting', 'arguments', 'message'), [
     ('total_batch_size=0', [], 'total_batch_size=0 must be'),
     ('total_batch_size=16', ['--samples-per-gpu', 0
@@ -152,17 +165,9 @@ def test_a_split_by_hand_is_left_alone(digits, tmp_path):
 ])
 def test_impossible_batches_stop_before_training(setting, arguments, message,
                                                  digits, tmp_path):
-    output = run(
-        'python',
-        'tools/train.py',
-        RETINANET,
-        '--work-dir',
-        tmp_path,
-        '--cfg-options',
-        f'train_dataloader.dataset.data_root={digits}',
-        setting,
-        *arguments,
-        status=1)
+    output = refused(tmp_path, '--cfg-options',
+                     f'train_dataloader.dataset.data_root={digits}', setting,
+                     *arguments)
     assert output.splitlines()[-1].startswith(f'train.py: {message}')
     assert 'Traceback' not in output
 
@@ -176,14 +181,7 @@ def test_impossible_batches_stop_before_training(setting, arguments, message,
 ])
 def test_bad_settings_stop_before_the_first_iteration(setting, message, digits,
                                                       tmp_path):
-    output = run(
-        'python',
-        'tools/train.py',
-        RETINANET,
-        '--work-dir',
-        tmp_path,
-        *options(digits, setting),
-        status=1)
+    output = refused(tmp_path, *options(digits, setting))
     errors = [
         line for line in output.splitlines() if line.startswith('ValueError')
     ]
@@ -193,12 +191,5 @@ def test_bad_settings_stop_before_the_first_iteration(setting, message, digits,
 
 
 def test_missing_data_says_how_to_make_it(tmp_path):
-    output = run(
-        'python',
-        ROOT / 'tools/train.py',
-        RETINANET,
-        '--work-dir',
-        tmp_path,
-        cwd=tmp_path,
-        status=1)
+    output = refused(tmp_path)
     assert 'python tools/make_digits.py data/digits/' in output

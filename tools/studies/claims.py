@@ -138,7 +138,7 @@ def _controls(found: Found, pipeline: str) -> Iterator[Claim]:
 
 def _compared(text: str, prefix: str, plain: list[dict],
               tried: dict[str, list[dict]]) -> Claim:
-    shown = ', '.join(f'{tag.removeprefix(prefix) or tag} '
+    shown = ', '.join(f'{tag[len(prefix):] or tag} '
                       f'{with_deviation(cell)}' for tag, cell in tried.items())
     shown = f'AGVM {with_deviation(plain)}; {shown}'
     if prefix == 'momentum-0':

@@ -134,14 +134,18 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
 def _style(method: str, results: Sequence[dict]) -> dict:
     """A colour for each optimizer, full with AGVM and dashed without."""
     optimizers = sorted(
-        {cell.method.removeprefix(AGVM)
+        {_optimizer(cell.method)
          for cell in compared_cells(results)})
     with_agvm = method.startswith(AGVM)
     return dict(
         label=method,
-        color=f'C{optimizers.index(method.removeprefix(AGVM))}',
+        color=f'C{optimizers.index(_optimizer(method))}',
         linestyle='-' if with_agvm else '--',
         marker='o' if with_agvm else 's')
+
+
+def _optimizer(method: str) -> str:
+    return method[len(AGVM):] if method.startswith(AGVM) else method
 
 
 def _by_method(found: dict[Cell, object]) -> dict[str, list[Cell]]:

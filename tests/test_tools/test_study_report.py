@@ -36,6 +36,8 @@ def _results():
         *seeds('agvm-sgd', 128, [0.3, 0.31, 0.3], tag='averaging-half'),
         *seeds('agvm-sgd', 128, [0.1, 0.11, 0.1], tag='anchor-neck'),
         *seeds('agvm-sgd', 128, [0.0], tag='momentum-0', diverged=True),
+        *seeds('agvm-sgd', 128, [0.4, 0.41, 0.4], tag='36-epochs'),
+        *seeds('sgd', 128, [0.5, 0.51, 0.5], tag='36-epochs'),
     ]
 
 
@@ -50,6 +52,7 @@ def test_the_claims_are_judged_by_the_numbers(results):
         'at batch 128 agvm-sgd is better than sgd': 'yes',
         'at batch 128 agvm-sgd is better than lars': 'undecided',
         'at batch 128 agvm-sgd is better than lamb': 'no',
+        'at batch 128 agvm-sgd is better than sgd (36-epochs)': 'no',
         'interval and momentum matter little (batch 128)': 'yes',
         'the backbone is the best anchor (batch 128)': 'yes',
         'without a moving average it diverges (batch 128)': 'yes',

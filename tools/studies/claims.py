@@ -75,6 +75,12 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
                 yield _better(
                     f'at batch {batch} {ours} is better than {rival}',
                     at(ours, batch), at(rival, batch))
+    for cell in found:
+        if cell.tag and cell.method == OURS and cell._replace(
+                method=PLAIN) in found:
+            yield _better(
+                f'at batch {cell.batch} {OURS} is better than {PLAIN} '
+                f'({cell.tag})', found[cell], at(PLAIN, cell.batch, cell.tag))
     yield from _controls(found, pipeline)
 
 

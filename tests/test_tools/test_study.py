@@ -64,6 +64,18 @@ def test_the_best_rate_is_that_of_the_validation_split(write):
     assert best_lr(results, vars(one)) == 0.04
 
 
+def test_where_rates_have_several_seeds_their_mean_chooses():
+    results = [
+        result(Run('faster-rcnn', 'sgd', 16, lr, seed), final)
+        for lr, finals in {
+            0.02: [0.3, 0.3, 0.3],
+            0.04: [0.5, 0.1, 0.1],
+            0.08: [0.6],  # tried once only
+        }.items() for seed, final in enumerate(finals)
+    ]
+    assert best_lr(results, results[0]['run']) == 0.02
+
+
 def test_a_best_rate_waits_for_all_of_the_first_stage(write):
     study = read_study(
         write(

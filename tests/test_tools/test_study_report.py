@@ -89,9 +89,9 @@ def test_report(results, tmp_path):
     assert '| sgd | 50.0 ± 1.0, at 0.02 | 20.0 ± 1.0, at 0.02 |' in page
     # It is sgd itself, and is not compared with it.
     assert '| sgd-measured | 50' not in page
-    assert '| sgd | 8 | 0.02: **30.0**, 0.04: nan |' in page
+    assert '| sgd | 8 | 0.02: **30.0**, 0.04: 0.0 (1 diverged) |' in page
     assert '| agvm-sgd | 8 | 0.02: +5.0 |' in page
-    assert '| agvm-sgd | 128 | momentum-0 | 0.0 (1 diverged) |' in page
+    assert '| agvm-sgd | 128 | momentum-0 | 0.02 | 0.0 (1 diverged) |' in page
     assert ('| agvm-sgd | 8 | neck | 0.4 / 0.4 | 1 / 2 | 64 / 128 |' in page)
     # To 25%, which each run grows to in a straight line over one epoch.
     assert '| sgd | 120 | never |' in page

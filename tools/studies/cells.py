@@ -66,6 +66,26 @@ def best(of_cell: Sequence[dict]) -> dict:
     return max(of_cell, key=lambda result: result['final'])
 
 
+def by_rate(of_cell: Sequence[dict]) -> dict[float, list[dict]]:
+    """Results by learning rate, the lowest first."""
+    found: dict[float, list[dict]] = {}
+    for result in of_cell:
+        found.setdefault(result['run']['lr'], []).append(result)
+    return dict(sorted(found.items()))
+
+
+def best_rate(of_cell: Sequence[dict]) -> float:
+    """The learning rate with the best last metric, the mean over seeds.
+
+    Of those rates that most seeds tried: the luck of one seed is not to win
+    over the mean of several.
+    """
+    tried = by_rate(of_cell)
+    most = max(map(len, tried.values()))
+    return max((lr for lr in tried if len(tried[lr]) == most),
+               key=lambda lr: mean(tried[lr]))
+
+
 def mean(of_cell: Sequence[dict]) -> float:
     """Mean of the last metric over seeds."""
     return statistics.fmean(result['final'] for result in of_cell)

@@ -9,6 +9,8 @@ from typing import Any, Iterator, Sequence
 
 from mmengine.config import Config
 
+from .cells import best_rate
+
 # As learning rates; see expand.
 BEST = 'best'
 BEST_OF = 'best of '
@@ -158,7 +160,7 @@ def missing(study: Config, results: Sequence[dict]) -> list[Run]:
 
 
 def best_lr(results: Sequence[dict], like: dict) -> float | None:
-    """The learning rate with the best last metric on the validation split.
+    """The best learning rate on the validation split.
 
     Args:
         results (Sequence[dict]): Of runs.
@@ -168,9 +170,7 @@ def best_lr(results: Sequence[dict], like: dict) -> float | None:
         float or None: None if no such run is done.
     """
     found = _plain(results, like, 'val')
-    if not found:
-        return None
-    return max(found, key=lambda result: result['final'])['run']['lr']
+    return best_rate(found) if found else None
 
 
 def constant_scale(results: Sequence[dict], like: dict) -> dict | None:

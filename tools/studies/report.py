@@ -103,11 +103,11 @@ def _sections(results: Sequence[dict], pipeline: str,
         yield '\n### Controls\n'
         yield tables.controls(results)
     if cells(results, 'val'):
-        yield ('\n### Learning rates\n\nOn the validation split, with seed 0; '
-               '`nan` where a training diverged.\n')
+        yield ('\n### Learning rates\n\nOn the validation split, of one '
+               'seed where there is no deviation.\n')
         yield tables.rates(results)
         yield ('\nBy how much AGVM is better or worse at the same learning '
-               'rate; of one seed, so a point or two is noise:\n')
+               'rate; where it is of one seed, a point or two is noise:\n')
         yield tables.same_rate(results)
 
 

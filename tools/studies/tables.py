@@ -7,7 +7,8 @@ from typing import Iterable, Sequence
 
 from .cells import (
     Cell,
-    best,
+    best_rate,
+    by_rate,
     cells,
     compared_cells,
     deviation,
@@ -48,11 +49,11 @@ def rates(results: Sequence[dict]) -> str:
     rows = []
     for cell, of_cell in plain_cells(results, 'val').items():
         tried = []
-        for result in sorted(of_cell, key=lambda r: r['run']['lr']):
-            text = 'nan' if result['diverged'] else percent(result['final'])
-            if result is best(of_cell):
+        for lr, of_rate in by_rate(of_cell).items():
+            text = with_deviation(of_rate)
+            if lr == best_rate(of_cell):
                 text = f'**{text}**'
-            tried.append(f'{result["run"]["lr"]:g}: {text}')
+            tried.append(f'{lr:g}: {text}')
         rows.append([cell.method, str(cell.batch), ', '.join(tried)])
     return table(['method', 'batch', 'learning rate: metric'], rows)
 
@@ -61,17 +62,12 @@ def same_rate(results: Sequence[dict]) -> str:
     """AGVM's gain at each learning rate, on the validation split."""
     found = plain_cells(results, 'val')
     rows = []
-    for cell, without in found.items():
+    for cell, of_cell in found.items():
         method = f'agvm-{cell.method}'
-        ours = {
-            r['run']['lr']: r['final']
-            for r in found.get(cell._replace(method=method), [])
-        }
+        ours = by_rate(found.get(cell._replace(method=method), []))
         gains = [
-            f'{r["run"]["lr"]:g}: '
-            f'{100 * (ours[r["run"]["lr"]] - r["final"]):+.1f}'
-            for r in sorted(without, key=lambda r: r['run']['lr'])
-            if r['run']['lr'] in ours
+            f'{lr:g}: {100 * (mean(ours[lr]) - mean(without)):+.1f}'
+            for lr, without in by_rate(of_cell).items() if lr in ours
         ]
         if gains:
             rows.append([method, str(cell.batch), ', '.join(gains)])
@@ -127,10 +123,11 @@ def controls(results: Sequence[dict]) -> str:
     plain = {Cell(*cell[:3]) for cell in tagged}
     rows = [[
         cell.method,
-        str(cell.batch), cell.tag or '-',
+        str(cell.batch), cell.tag or '-', f'{found[cell][0]["run"]["lr"]:g}',
         with_deviation(found[cell])
     ] for cell in found if cell.tag or cell in plain]
-    return table(['method', 'batch', 'control', 'metric'], rows)
+    return table(['method', 'batch', 'control', 'learning rate', 'metric'],
+                 rows)
 
 
 def modules(results: Sequence[dict]) -> str:

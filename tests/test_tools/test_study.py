@@ -80,7 +80,11 @@ def test_a_best_rate_waits_for_all_of_the_first_stage(write):
     study = read_study(
         write(
             entry(lr=[0.02, 0.04]), entry(lr='best', split='test'),
-            entry(lr='best of sgd', method='sgd-measured', split='test'),
+            entry(
+                lr='best of sgd',
+                method='sgd-measured',
+                split='test',
+                tag='baseline'),
             entry(
                 lr='best',
                 split='test',

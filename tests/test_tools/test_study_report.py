@@ -33,6 +33,7 @@ def _results():
         *seeds('agvm-sgd', 128, [0.3, 0.31, 0.29], agvm=even),
         *seeds('lars', 128, [0.1, 0.5, 0.3]),
         *seeds('lamb', 128, [0.4, 0.41, 0.42]),
+        *seeds('agvm-sgd', 128, [0.3, 0.3, 0.31], tag='baseline'),
         *seeds('agvm-sgd', 128, [0.3, 0.31, 0.3], tag='averaging-half'),
         *seeds('agvm-sgd', 128, [0.1, 0.11, 0.1], tag='anchor-neck'),
         *seeds('agvm-sgd', 128, [0.0], tag='momentum-0', diverged=True),

@@ -5,6 +5,9 @@ import math
 import statistics
 from typing import NamedTuple, Sequence
 
+# The tag of runs with which controls are compared.
+BASELINE = 'baseline'
+
 
 class Cell(NamedTuple):
     """Runs that differ in their seed or learning rate only.

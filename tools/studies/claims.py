@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from typing import Iterator, NamedTuple, Sequence
 
-from .cells import Cell, cells, difference, mean, variances
+from .cells import BASELINE, Cell, cells, difference, mean, variances
 from .tables import percent, with_deviation
 
 ALIGNED = 2.0
@@ -128,7 +128,7 @@ def _controls(found: Found, pipeline: str) -> Iterator[Claim]:
     """The claims about AGVM's own settings, where they were tried."""
     tagged = [c for c in found if c.tag and c.method == OURS]
     for batch in sorted({cell.batch for cell in tagged}):
-        plain = found.get(Cell(pipeline, OURS, batch), [])
+        baseline = found.get(Cell(pipeline, OURS, batch, BASELINE), [])
         of_batch = {c.tag: found[c] for c in tagged if c.batch == batch}
         kinds = {
             'interval and momentum matter little': 'averaging-',
@@ -137,24 +137,24 @@ def _controls(found: Found, pipeline: str) -> Iterator[Claim]:
         }
         for text, prefix in kinds.items():
             tried = {t: r for t, r in of_batch.items() if t.startswith(prefix)}
-            if plain and tried:
-                yield _compared(f'{text} (batch {batch})', prefix, plain,
+            if baseline and tried:
+                yield _compared(f'{text} (batch {batch})', prefix, baseline,
                                 tried)
 
 
-def _compared(text: str, prefix: str, plain: list[dict],
+def _compared(text: str, prefix: str, baseline: list[dict],
               tried: dict[str, list[dict]]) -> Claim:
     shown = ', '.join(f'{tag[len(prefix):] or tag} '
                       f'{with_deviation(cell)}' for tag, cell in tried.items())
-    shown = f'AGVM {with_deviation(plain)}; {shown}'
+    shown = f'AGVM {with_deviation(baseline)}; {shown}'
     if prefix == 'momentum-0':
         diverged = any(r['diverged'] for cell in tried.values() for r in cell)
         return Claim(text, shown, 'yes' if diverged else 'no')
-    apart = [difference(plain, cell) for cell in tried.values()]
+    apart = [difference(baseline, cell) for cell in tried.values()]
     if prefix == 'anchor-':
         if all(value > ERRORS * error for value, error in apart):
             return Claim(text, shown, 'yes')
-        worse = any(mean(cell) > mean(plain) for cell in tried.values())
+        worse = any(mean(cell) > mean(baseline) for cell in tried.values())
         return Claim(text, shown, 'no' if worse else 'undecided')
     same = all(abs(value) < ERRORS * error for value, error in apart)
     return Claim(text, shown, 'yes' if same else 'no')

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Sequence
 
 from mmengine.config import Config
 
-from .cells import best_rate
+from .cells import BASELINE, best_rate
 
 # As learning rates; see expand.
 BEST = 'best'
@@ -106,7 +106,8 @@ def expand(study: Config,
     - ``lr: best``: the method's best one on the validation split, at that
       pipeline and batch; ``lr: best of METHOD``: another method's;
     - ``constant_scale: METHOD``: each module's learning rate is multiplied,
-      from the start, by the mean factor that METHOD, with AGVM, found there.
+      from the start, by the mean factor that METHOD, with AGVM, found there
+      in its runs tagged 'baseline'.
 
     Args:
         study (Config): From :func:`read_study`.
@@ -169,7 +170,7 @@ def best_lr(results: Sequence[dict], like: dict) -> float | None:
     Returns:
         float or None: None if no such run is done.
     """
-    found = _plain(results, like, 'val')
+    found = _like(results, like, 'val')
     return best_rate(found) if found else None
 
 
@@ -183,7 +184,7 @@ def constant_scale(results: Sequence[dict], like: dict) -> dict | None:
     Returns:
         dict or None: None if no such run on the test split is done.
     """
-    found = _plain(results, like, 'test')
+    found = _like(results, like, 'test', BASELINE)
     if not found:
         return None
     modules = found[0]['agvm']['lr_scale']
@@ -197,11 +198,14 @@ def constant_scale(results: Sequence[dict], like: dict) -> dict | None:
     return {'optim_wrapper.paramwise_cfg': dict(custom_keys=keys)}
 
 
-def _plain(results: Sequence[dict], like: dict, split: str) -> list[dict]:
-    """Results without anything special, of one pipeline, method and batch."""
+def _like(results: Sequence[dict],
+          like: dict,
+          split: str,
+          tag: str = '') -> list[dict]:
+    """Results of one pipeline, method and batch."""
     return [
         result for result in results
-        if result['run']['split'] == split and not result['run']['tag']
+        if result['run']['split'] == split and result['run']['tag'] == tag
         and all(result['run'][key] == like[key]
                 for key in ('pipeline', 'method', 'batch'))
     ]

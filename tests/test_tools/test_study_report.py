@@ -63,6 +63,19 @@ def test_the_claims_are_judged_by_the_numbers(results):
         'at batch 128 agvm-sgd is better than sgd'].found
 
 
+def test_one_seed_decides_nothing(results):
+    results = [r for r in results if r['run']['seed'] == 0]
+    verdicts = {
+        claim.text: claim.verdict
+        for claim in claims(results, 'faster-rcnn')
+    }
+    compared = [
+        verdict for text, verdict in verdicts.items()
+        if 'better' in text or 'little' in text or 'anchor' in text
+    ]
+    assert compared == ['undecided'] * 6
+
+
 def test_variances_are_those_of_the_steps():
     one = dict(agvm=measured(neck=0.2))  # at factors of 1, then of 2
     assert step_variances(one) == {'neck': [(1, 0.2), (2, 0.8)]}

@@ -2,7 +2,7 @@
 import math
 
 import pytest
-from studies.cells import step_variances, updates_to, variances
+from studies.cells import cells, step_variances, updates_to, variances
 from studies.claims import claims
 from studies.grid import Run
 from studies.report import write_report
@@ -61,6 +61,19 @@ def test_the_claims_are_judged_by_the_numbers(results):
     # 0.30 - 0.20, each of deviation 0.01 over three seeds.
     assert '+10.0 (standard error 0.8)' in said[
         'at batch 128 agvm-sgd is better than sgd'].found
+
+
+def test_a_test_at_a_rate_no_longer_chosen_does_not_count():
+    results = [
+        result(Run('faster-rcnn', 'sgd', 8, lr, split=split), final)
+        for lr, split, final in [(0.02, 'val',
+                                  0.3), (0.04, 'val',
+                                         0.4), (0.02, 'test',
+                                                0.1), (0.04, 'test', 0.5)]
+    ]
+    cell, = cells(results, 'test').values()
+    assert [r['final'] for r in cell] == [0.5]
+    assert not cells(results[:3], 'test')
 
 
 def test_one_seed_decides_nothing(results):

@@ -32,7 +32,9 @@ def cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
         split (str): 'val', on which learning rates were chosen, or 'test'.
 
     Returns:
-        dict[Cell, list[dict]]: In the order of the names.
+        dict[Cell, list[dict]]: In the order of the names. Of the test split
+        without a tag, those at the learning rate that validation chooses,
+        as it may have chosen another one while it had seen less.
     """
     found: dict[Cell, list[dict]] = {}
     for result in results:
@@ -41,7 +43,13 @@ def cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
             cell = Cell(run['pipeline'], run['method'], run['batch'],
                         run['tag'])
             found.setdefault(cell, []).append(result)
-    return dict(sorted(found.items()))
+    if split == 'test':
+        for cell, tried in plain_cells(results, 'val').items():
+            chosen = best_rate(tried)
+            found[cell] = [
+                r for r in found.get(cell, []) if r['run']['lr'] == chosen
+            ]
+    return {cell: found[cell] for cell in sorted(found) if found[cell]}
 
 
 def plain_cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:

@@ -78,9 +78,12 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
     for cell in found:
         if cell.tag and cell.method == OURS and cell._replace(
                 method=PLAIN) in found:
+            what = cell.tag
+            if what == BASELINE:  # apart from the rate, nothing is different
+                what = f'at {found[cell][0]["run"]["lr"]:g}'
             yield _better(
                 f'at batch {cell.batch} {OURS} is better than {PLAIN} '
-                f'({cell.tag})', found[cell], at(PLAIN, cell.batch, cell.tag))
+                f'({what})', found[cell], at(PLAIN, cell.batch, cell.tag))
     yield from _controls(found, pipeline)
 
 

@@ -119,6 +119,7 @@ def test_report(results, tmp_path):
     # It is sgd itself, and is not compared with it.
     assert '| sgd-measured | 50' not in page
     assert '| sgd | 8 | 0.02: **30.0**, 0.04: 0.0 (1 diverged) |' in page
+    assert 'By how much AGVM' in page
     assert '| agvm-sgd | 8 | 0.02: +5.0 |' in page
     assert '| agvm-sgd | 128 | momentum-0 | 0.02 | 0.0 (1 diverged) |' in page
     assert ('| agvm-sgd | 8 | neck | 0.4 / 0.4 | 1 / 2 | 64 / 128 |' in page)
@@ -129,5 +130,7 @@ def test_report(results, tmp_path):
         'faster-rcnn_variance.png', 'study.md'
     ]
     assert all(path.stat().st_size > 300 for path in written)
+    *_, page = write_report(results[-3:-1], tmp_path)  # none with AGVM
+    assert 'By how much AGVM' not in page.read_text()
     with pytest.raises(ValueError, match='no result to report'):
         list(write_report([], tmp_path))

@@ -106,9 +106,11 @@ def _sections(results: Sequence[dict], pipeline: str,
         yield ('\n### Learning rates\n\nOn the validation split, of one '
                'seed where there is no deviation.\n')
         yield tables.rates(results)
-        yield ('\nBy how much AGVM is better or worse at the same learning '
-               'rate; where it is of one seed, a point or two is noise:\n')
-        yield tables.same_rate(results)
+        if gains := tables.same_rate(results):
+            yield (
+                '\nBy how much AGVM is better or worse at the same learning '
+                'rate; where it is of one seed, a point or two is noise:\n')
+            yield gains
 
 
 def _target(results: Sequence[dict]) -> float | None:

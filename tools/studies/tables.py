@@ -59,7 +59,10 @@ def rates(results: Sequence[dict]) -> str:
 
 
 def same_rate(results: Sequence[dict]) -> str:
-    """AGVM's gain at each learning rate, on the validation split."""
+    """AGVM's gain at each learning rate, on the validation split.
+
+    Empty if no rate was run both with and without AGVM.
+    """
     found = plain_cells(results, 'val')
     rows = []
     for cell, of_cell in found.items():
@@ -71,6 +74,8 @@ def same_rate(results: Sequence[dict]) -> str:
         ]
         if gains:
             rows.append([method, str(cell.batch), ', '.join(gains)])
+    if not rows:
+        return ''
     return table(['method', 'batch', 'learning rate: gain'], rows)
 
 

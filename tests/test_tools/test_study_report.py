@@ -65,6 +65,25 @@ def test_the_claims_are_judged_by_the_numbers(results):
         'at batch 128 agvm-sgd is better than sgd'].found
 
 
+@pytest.mark.parametrize(('measured_at_128', 'verdict'), [
+    (measured(backbone=0.9, fpn=0.4, decode_head=0.1), 'yes'),
+    (measured(backbone=0.9, decode_head=0.4, fpn=0.1), 'no'),
+    (measured(fpn=0.9, backbone=0.4, decode_head=0.1), 'no'),
+])
+def test_upernets_neck_is_a_part_of_its_head(measured_at_128, verdict):
+    results = [
+        result(
+            Run('upernet', 'sgd-measured', batch, 0.1, split='test'),
+            0.5,
+            agvm=measured_at_128) for batch in (8, 128)
+    ]
+    order, = [
+        claim for claim in claims(results, 'upernet')
+        if 'varies most' in claim.text
+    ]
+    assert order.verdict == verdict
+
+
 def test_a_test_at_a_rate_no_longer_chosen_does_not_count():
     results = [
         result(Run('faster-rcnn', 'sgd', 8, lr, split=split), final)
@@ -102,6 +121,22 @@ def test_updates_to_a_target_are_interpolated():
     assert updates_to(one, 0.1) == pytest.approx(10)
     assert updates_to(one, 0.3) == pytest.approx(30)
     assert updates_to(one, 0.5) == math.inf
+
+
+def test_a_pipeline_without_sgd_shows_what_it_has(tmp_path):
+    results = [
+        *seeds('adamw', 8, [0.5, 0.51, 0.49]),
+        *seeds('adamw', 128, [0.4, 0.41, 0.39]),
+        *seeds('agvm-adamw', 8, [0.5], agvm=measured(backbone=0.5)),
+    ]
+    *figures, page = write_report(results, tmp_path)
+    assert [path.name for path in figures] == [
+        'faster-rcnn_batch.png', 'faster-rcnn_updates.png',
+        'faster-rcnn_variance.png'
+    ]
+    said = page.read_text()
+    assert 'Updates to 25%, half of what adamw reaches' in said
+    assert '| adamw | 120 | 9 |' in said
 
 
 def test_report(results, tmp_path):

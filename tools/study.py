@@ -57,7 +57,9 @@ def prepare(study: Config, console: Console) -> None:
     for weights in sorted(used):
         if (ROOT / weights).is_file():
             continue
-        console.print(f'{weights} is missing, and is made: half a minute')
+        console.print(
+            f'{weights} is missing, and is made: half a minute',
+            soft_wrap=True)  # paths stay whole
         command = [
             sys.executable, ROOT / 'tools/pretrain_digits.py',
             ROOT / study.pretrained[weights], ROOT / weights, '--data-root',
@@ -88,9 +90,10 @@ def run_all(study: Config, todo: list[Run], args: argparse.Namespace,
         try:
             for future in as_completed(futures):
                 result = future.result()
-                progress.console.print(f'{result["name"]}: '
-                                       f'{result["final"]:.3f} in '
-                                       f'{result["seconds"]} s')
+                progress.console.print(
+                    f'{result["name"]}: {result["final"]:.3f} in '
+                    f'{result["seconds"]} s',
+                    soft_wrap=True)
                 progress.advance(task)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -144,10 +147,11 @@ def main() -> None:
                     raise ValueError(
                         f'{run.name} was left out: {args.study} has no run '
                         'that tells its learning rate')
-            console.print(f'all runs are done; results: {args.results}')
+            console.print(
+                f'all runs are done; results: {args.results}', soft_wrap=True)
         else:
             for path in write_report(read_results(args.results), args.out):
-                console.print(f'wrote {path}')
+                console.print(f'wrote {path}', soft_wrap=True)
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         sys.exit(f'study.py: {error}')
     except KeyboardInterrupt:

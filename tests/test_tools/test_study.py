@@ -210,8 +210,7 @@ def test_run_and_report(write, tmp_path):
            '--jobs', 2, '--work-dir', tmp_path / 'logs')
     done = run_tool(*run)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert f'{weights} is missing, and is made' in done.stdout.replace(
-        '\n', '')
+    assert f'{weights} is missing, and is made' in done.stdout
     done = run_tool(ROOT / 'tools/pretrain_digits.py', config,
                     tmp_path / 'again.pth', '--data-root', tmp_path / 'data',
                     '--epochs', 1)

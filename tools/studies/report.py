@@ -30,7 +30,7 @@ standard deviation over seeds.
 # The part of what a plain optimizer, the first of these that was run, reaches
 # at the smallest batch.
 TARGET = 0.5
-PLAIN = ('sgd', 'adamw')
+REFERENCES = ('sgd', 'adamw')
 
 
 def write_report(results: Sequence[dict], folder: Path) -> Iterator[Path]:
@@ -119,7 +119,7 @@ def _sections(results: Sequence[dict], pipeline: str,
 def _target(results: Sequence[dict]) -> tuple[str, float] | None:
     """A metric that every method should reach, and whose it is a part of."""
     tested = plain_cells(results, 'test')
-    for method in PLAIN:
+    for method in REFERENCES:
         found = {
             cell.batch: mean(of_cell)
             for cell, of_cell in tested.items() if cell.method == method

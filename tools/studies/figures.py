@@ -124,7 +124,7 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
         axis.set_xlabel('epoch')
     _, result = next(iter(found.items()))
     figure.legend(
-        list(result['agvm']['variance']), loc='outside lower center', ncols=4)
+        list(result['agvm']['variance']), loc='outside lower center', ncols=3)
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return True

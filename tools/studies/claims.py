@@ -77,6 +77,14 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
                 yield _better(
                     f'at batch {batch} {ours} is better than {rival}',
                     at(ours, batch), at(rival, batch))
+    for ours, rival in pairs:
+        of_both = [
+            at(m, batch) for m in (ours, rival) for batch in (small, large)
+        ]
+        if all(of_both):
+            yield _loses_less(
+                f'from batch {small} to {large} {ours} loses less than '
+                f'{rival}', of_both[:2], of_both[2:])
     for cell in found:
         if cell.tag and cell.method == OURS and cell._replace(
                 method=PLAIN) in found:
@@ -120,8 +128,23 @@ def _variances(of_cell: Sequence[dict]) -> dict[str, float]:
 
 def _better(text: str, ours: Sequence[dict], theirs: Sequence[dict]) -> Claim:
     value, error = difference(ours, theirs)
-    shown = (f'{with_deviation(ours)} against {with_deviation(theirs)}: '
-             f'{100 * value:+.1f} (standard error {percent(error)})')
+    shown = f'{with_deviation(ours)} against {with_deviation(theirs)}'
+    return _judged(text, shown, value, error)
+
+
+def _loses_less(text: str, ours: Sequence[Sequence[dict]],
+                theirs: Sequence[Sequence[dict]]) -> Claim:
+    """Each of the small and of the large batch."""
+    our_loss, our_error = difference(*ours)
+    their_loss, their_error = difference(*theirs)
+    shown = f'{percent(our_loss)} against {percent(their_loss)}'
+    return _judged(text, shown, their_loss - our_loss,
+                   math.hypot(our_error, their_error))
+
+
+def _judged(text: str, shown: str, value: float, error: float) -> Claim:
+    """Whether what should be positive is."""
+    shown += f': {100 * value:+.1f} (standard error {percent(error)})'
     if abs(value) >= ERRORS * error:  # never of one seed: the error is NaN
         return Claim(text, shown, 'yes' if value > 0 else 'no')
     return Claim(text, shown, 'undecided')

@@ -75,7 +75,8 @@ def draw_updates(results: Sequence[dict], target: float, path: Path) -> bool:
     for method, batches in _by_method(found).items():
         axis.plot([cell.batch for cell in batches],
                   [found[cell] for cell in batches], **_style(method, results))
-    axis.set_yscale('log')
+    axis.set_yscale('log', base=2)
+    axis.yaxis.set_major_formatter('{x:.0f}')
     _finish(figure, axis, found,
             f'updates to {100 * target:.0f}% on the test split', path)
     return True

@@ -16,7 +16,8 @@ from .tables import percent, with_deviation
 ALIGNED = 2.0
 ERRORS = 2.0
 # With AGVM, without, and the others that the paper compares with.
-OURS, PLAIN, MEASURED = 'agvm-sgd', 'sgd', 'sgd-measured'
+OURS, PLAIN = 'agvm-sgd', 'sgd'
+OPTIMIZERS = ('sgd', 'adamw')
 RIVALS = (PLAIN, 'lars', 'lamb')
 # What a pipeline calls its neck: UperNet's is a part of its head.
 NECKS = ('neck', 'fpn')
@@ -59,17 +60,11 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
     def at(method: str, batch: int, tag: str = '') -> list[dict]:
         return found.get(Cell(pipeline, method, batch, tag), [])
 
-    if any(cell.method == MEASURED for cell in found):
-        yield _spread(
-            'variances are aligned at a small batch',
-            at(MEASURED, small),
-            aligned=True)
-        yield _spread(
-            'they are misaligned at a large batch',
-            at(MEASURED, large),
-            aligned=False)
-        yield _order(at(MEASURED, large))
-        yield _spread('AGVM aligns them', at(OURS, large), aligned=True)
+    for optimizer in OPTIMIZERS:
+        before = [at(f'{optimizer}-measured', b) for b in (small, large)]
+        if any(before):
+            yield from _alignment(optimizer, *before,
+                                  at(f'agvm-{optimizer}', large))
     pairs = [(OURS, rival) for rival in RIVALS] + [('agvm-adamw', 'adamw')]
     for batch in batches[1:]:
         for ours, rival in pairs:
@@ -97,6 +92,22 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
     yield from _controls(found, pipeline)
 
 
+def _alignment(optimizer: str, small: Sequence[dict], large: Sequence[dict],
+               with_agvm: Sequence[dict]) -> Iterator[Claim]:
+    yield _spread(
+        f'variances are aligned at a small batch ({optimizer})',
+        small,
+        aligned=True)
+    yield _spread(
+        f'they are misaligned at a large batch ({optimizer})',
+        large,
+        aligned=False)
+    yield _order(
+        'there the backbone varies most, then the neck, then the heads '
+        f'({optimizer})', large)
+    yield _spread(f'AGVM aligns them ({optimizer})', with_agvm, aligned=True)
+
+
 def _spread(text: str, of_cell: Sequence[dict], *, aligned: bool) -> Claim:
     if not of_cell:
         return Claim(text, '', 'not run yet')
@@ -107,8 +118,7 @@ def _spread(text: str, of_cell: Sequence[dict], *, aligned: bool) -> Claim:
                  (spread <= ALIGNED) == aligned else 'no')
 
 
-def _order(of_cell: Sequence[dict]) -> Claim:
-    text = 'there the backbone varies most, then the neck, then the heads'
+def _order(text: str, of_cell: Sequence[dict]) -> Claim:
     if not of_cell:
         return Claim(text, '', 'not run yet')
     by_module = _variances(of_cell)

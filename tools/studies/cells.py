@@ -63,7 +63,8 @@ def plain_cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
 def compared_cells(results: Sequence[dict]) -> dict[Cell, list[dict]]:
     """The plain cells of the test split whose methods differ.
 
-    A method that only measures is, to the bit, the one that it measures.
+    On one machine, a method that only measures is, to the bit, the one that
+    it measures.
     """
     return {
         cell: of_cell

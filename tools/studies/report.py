@@ -57,7 +57,7 @@ def write_report(results: Sequence[dict], folder: Path) -> Iterator[Path]:
             count=len(results),
             hours=sum(r['seconds'] for r in results) / 3600)
     ]
-    for pipeline in dict.fromkeys(r['run']['pipeline'] for r in results):
+    for pipeline in sorted({r['run']['pipeline'] for r in results}):
         of_it = [r for r in results if r['run']['pipeline'] == pipeline]
         text.append(f'\n## {pipeline}\n')
         for section in _sections(of_it, pipeline, folder / 'study'):

@@ -6,14 +6,17 @@ Importing this package registers ``AGVMOptimWrapper``, ``AGVMAmpOptimWrapper``,
 with MMEngine, lets MMEngine's own checkpoints load under torch's safe loader,
 and its schedules go on from a checkpoint whose optimizer had other groups.
 """
-from .accumulation import TotalBatchSampler, UpdateParamSchedulerHook
-from .checkpoint import allow_mmengine_checkpoints
-from .constructor import AGVMOptimWrapperConstructor
-from .fsdp import AGVMFSDPStrategy
-from .large_batch import TotalBatchSizeHook
-from .optim_wrapper import AGVMAmpOptimWrapper, AGVMOptimWrapper
-from .partition import partition_parameters
-from .schedulers import resume_schedules_by_group
+from .algorithm.partition import partition_parameters
+from .compat.checkpoint import allow_mmengine_checkpoints
+from .compat.fsdp_strategy import AGVMFSDPStrategy
+from .compat.schedulers import resume_schedules_by_group
+from .engine.constructor import AGVMOptimWrapperConstructor
+from .engine.optim_wrapper import AGVMAmpOptimWrapper, AGVMOptimWrapper
+from .large_batch import (
+    TotalBatchSampler,
+    TotalBatchSizeHook,
+    UpdateParamSchedulerHook,
+)
 
 __version__ = '0.1.0'
 

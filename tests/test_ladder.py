@@ -13,10 +13,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
 import agvm_mm  # noqa: F401
+from agvm_mm.algorithm.partition import partition_parameters
 from agvm_mm.datasets import write_digits
 from agvm_mm.large_batch import resolve, square_root_lr
-from agvm_mm.partition import partition_parameters
-from agvm_mm.plan import learning_rates, make_plan
+from agvm_mm.large_batch.plan import learning_rates, make_plan
 from tests.meta import build_on_meta
 
 CONFIGS = Path(__file__).parent.parent / 'configs'

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from mmengine.config import Config
 
-from agvm_mm.plan import Plan, drops, learning_rates, make_plan
+from agvm_mm.large_batch.plan import Plan, drops, learning_rates, make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = dict(

@@ -14,9 +14,9 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
 
+from agvm_mm.engine.logs import modules_of, read_log
 from agvm_mm.large_batch import linear_lr, square_root_lr
-from agvm_mm.logs import modules_of, read_log
-from agvm_mm.plan import Plan, drops, learning_rates, make_plan
+from agvm_mm.large_batch.plan import Plan, drops, learning_rates, make_plan
 
 
 def describe(cfg: Config, plan: Plan) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import matplotlib
 
-from agvm_mm.logs import modules_of, read_log
+from agvm_mm.engine.logs import modules_of, read_log
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt

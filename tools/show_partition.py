@@ -11,8 +11,8 @@ from rich.table import Table
 from torch import nn
 
 from agvm_mm import partition_parameters
-from agvm_mm.modulator import find_anchor
-from agvm_mm.options import AGVM_OPTIONS
+from agvm_mm.algorithm.modulator import find_anchor
+from agvm_mm.engine.options import AGVM_OPTIONS
 
 
 def build_table(model: nn.Module, agvm: dict) -> Table:

@@ -11,7 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import agvm_mm.cpu  # noqa: F401  (and its checkpoints load)
-from agvm_mm.checkpoint import check_checkpoint, force_safe_loading
+from agvm_mm.compat.checkpoint import check_checkpoint, force_safe_loading
 
 
 def parse_args() -> argparse.Namespace:

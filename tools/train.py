@@ -12,7 +12,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
-from agvm_mm.checkpoint import (
+from agvm_mm.compat.checkpoint import (
     check_checkpoint,
     check_resume,
     force_safe_loading,

@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from agvm_mm.checkpoint import check_checkpoint
+from agvm_mm.compat.checkpoint import check_checkpoint
 from tests.commands import RETINANET, options
 
 from .training import CUTS, STARTED, Training

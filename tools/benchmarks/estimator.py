@@ -18,8 +18,8 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import Tensor
 
 from agvm_mm import partition_parameters
+from agvm_mm.algorithm.variance import half_batch_variance, replica_variance
 from agvm_mm.datasets import write_digits
-from agvm_mm.variance import half_batch_variance, replica_variance
 
 CONFIG = (
     Path(__file__).parents[2] /

@@ -16,9 +16,9 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from agvm_mm import AGVMOptimWrapper
-from agvm_mm.backward_watch import BackwardWatch
 from agvm_mm.datasets import write_digits
-from agvm_mm.sample_counter import SampleCounter
+from agvm_mm.measuring.backward_watch import BackwardWatch
+from agvm_mm.measuring.sample_counter import SampleCounter
 
 from .counting import count_messages, peak_memory
 from .official import OfficialOptimWrapper

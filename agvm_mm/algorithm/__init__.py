@@ -1,0 +1,1 @@
+"""AGVM itself: names, and tensors."""

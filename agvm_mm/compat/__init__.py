@@ -1,0 +1,1 @@
+"""What MMEngine 0.10 and torch lack."""

@@ -1,0 +1,119 @@
+"""The options of ``optim_wrapper`` that are AGVM's own, and their checks."""
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+# The keys of agvm=dict(...).
+AGVM_OPTIONS = dict(
+    begin='auto',
+    end=None,
+    interval=10,
+    anchor='backbone',
+    momentum=0.97,
+    estimator='replica',
+    ratio_range=(0.5, 10.0),
+    modules=None,
+    base_constructor='DefaultOptimWrapperConstructor')
+
+
+def checked_options(agvm: dict) -> dict:
+    """Check the options of AGVM, and fill in their defaults.
+
+    Args:
+        agvm (dict): As the user gives it.
+
+    Returns:
+        dict: Every option of :data:`AGVM_OPTIONS`.
+
+    Raises:
+        ValueError: If an option is unknown or out of its range.
+    """
+    if not isinstance(agvm, dict):
+        raise ValueError('optim_wrapper.agvm must be a dict of AGVM options, '
+                         f'as agvm=dict(begin=560), but got {agvm!r}')
+    for key in agvm:
+        if key not in AGVM_OPTIONS:
+            near = difflib.get_close_matches(str(key), AGVM_OPTIONS, n=1)
+            hint = f'did you mean {near[0]!r}? ' if near else ''
+            raise ValueError(f'agvm.{key} is no option of AGVM; {hint}The '
+                             f'options are {", ".join(AGVM_OPTIONS)}')
+    options = {**AGVM_OPTIONS, **agvm}
+    _require(options['begin'] == 'auto' or _is_int(options['begin'], 0),
+             options, 'begin', "an int >= 0, or 'auto'")
+    _require(options['end'] is None or _is_int(options['end'], 0), options,
+             'end', 'None or an int >= 0')
+    _require(
+        _is_int(options['interval'], 1), options, 'interval', 'an int >= 1')
+    _require(
+        _is_number(options['momentum']) and 0 <= options['momentum'] < 1,
+        options, 'momentum', 'a number in [0, 1)')
+    _require(
+        isinstance(options['anchor'], str), options, 'anchor',
+        "a module's name")
+    bounds = options['ratio_range']
+    _require(
+        isinstance(bounds, (list, tuple)) and len(bounds) == 2
+        and all(map(_is_number, bounds)) and 0 < bounds[0] <= bounds[1],
+        options, 'ratio_range', 'two numbers with 0 < low <= high')
+    return options
+
+
+def check_clip_grad_range(clip_grad_range: Any,
+                          clip_grad: dict | None) -> None:
+    """Check the updates in which gradients are clipped.
+
+    Args:
+        clip_grad_range (tuple[int, int], optional): First and last update,
+            half-open; None for all of them.
+        clip_grad (dict, optional): The wrapper's own option.
+
+    Raises:
+        ValueError: If the range is none, or limits no clipping.
+    """
+    if clip_grad_range is None:
+        return
+    if not (isinstance(clip_grad_range,
+                       (list, tuple)) and len(clip_grad_range) == 2
+            and all(_is_int(u, 0) for u in clip_grad_range)
+            and clip_grad_range[0] < clip_grad_range[1]):
+        raise ValueError(
+            f'clip_grad_range={clip_grad_range!r} must be two updates (first, '
+            'last) with 0 <= first < last, or None')
+    if clip_grad is None:
+        raise ValueError(
+            f'clip_grad_range={clip_grad_range!r} without clip_grad has '
+            'nothing to limit: set clip_grad too, as '
+            'clip_grad=dict(max_norm=1.0), or leave clip_grad_range out')
+
+
+def check_accumulative_counts(accumulative_counts: Any) -> None:
+    """Check the micro-batches of an update.
+
+    Args:
+        accumulative_counts (int): The wrapper's own option.
+
+    Raises:
+        ValueError: If it is no number of micro-batches.
+    """
+    if not _is_int(accumulative_counts, 1):
+        raise ValueError(
+            f'optim_wrapper.accumulative_counts={accumulative_counts!r} is '
+            'not allowed: it must be an int >= 1')
+
+
+def _require(condition: bool, options: dict, key: str, wanted: str) -> None:
+    if not condition:
+        raise ValueError(
+            f'agvm.{key}={options[key]!r} is not allowed: it must be {wanted}')
+
+
+def _is_int(value: Any, low: int) -> bool:
+    return (isinstance(value, int) and not isinstance(value, bool)
+            and value >= low)
+
+
+def _is_number(value: Any) -> bool:
+    return (isinstance(value, (int, float)) and not isinstance(value, bool)
+            and math.isfinite(value))

@@ -1,0 +1,164 @@
+"""What a config will run: its updates, and the learning rate of each."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, PARAM_SCHEDULERS, init_default_scope
+
+from agvm_mm.engine.options import checked_options
+
+from .rules import updates_per_epoch
+from .total_batch import resolve
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What runs, counted in parameter updates.
+
+    Attributes:
+        world_size (int): Processes.
+        samples_per_gpu (int): Samples of one micro-batch.
+        accumulative_counts (int): Micro-batches of one update on a process.
+        epochs (int, optional): None if the training counts iterations.
+        updates_per_epoch (int, optional): None if the training counts
+            iterations.
+        updates (int): Of the whole training.
+        agvm (dict, optional): AGVM's options, with their defaults; None
+            without AGVM.
+    """
+
+    world_size: int
+    samples_per_gpu: int
+    accumulative_counts: int
+    epochs: int | None
+    updates_per_epoch: int | None
+    updates: int
+    agvm: dict | None
+
+    @property
+    def total_batch_size(self) -> int:
+        """Samples of one update."""
+        return self.num_replicas * self.samples_per_gpu
+
+    @property
+    def num_replicas(self) -> int:
+        """Micro-batches of one update over all processes."""
+        return self.world_size * self.accumulative_counts
+
+    @property
+    def images_seen(self) -> int:
+        """Samples of the whole training, repeated ones included."""
+        return self.updates * self.total_batch_size
+
+    @property
+    def measured_updates(self) -> int:
+        """Updates that AGVM measures."""
+        if self.agvm is None:
+            return 0
+        end = self.updates
+        if self.agvm['end'] is not None:
+            end = min(end, self.agvm['end'])
+        return len(range(self.agvm['begin'], end, self.agvm['interval']))
+
+
+def make_plan(cfg: Config, world_size: int) -> Plan:
+    """Work out what a config runs.
+
+    Args:
+        cfg (Config): States ``total_batch_size``, and ``num_train_images`` if
+            its training data need not be at hand.
+        world_size (int): Processes.
+
+    Returns:
+        Plan: In updates.
+
+    Raises:
+        ValueError: As :func:`~agvm_mm.large_batch.resolve`.
+        FileNotFoundError: If ``num_train_images`` is not set and the training
+            data is not there to be counted.
+    """
+    cfg = resolve(cfg, world_size)
+    accumulation = cfg.optim_wrapper.accumulative_counts
+    if 'max_iters' in cfg.train_cfg:
+        epochs = per_epoch = None
+        updates = cfg.train_cfg.max_iters // accumulation
+    else:
+        epochs = cfg.train_cfg.max_epochs
+        per_epoch = updates_per_epoch(
+            num_train_images(cfg), cfg.total_batch_size)
+        updates = epochs * per_epoch
+    agvm = cfg.optim_wrapper.get('agvm')
+    return Plan(
+        world_size=world_size,
+        samples_per_gpu=cfg.train_dataloader.batch_size,
+        accumulative_counts=accumulation,
+        epochs=epochs,
+        updates_per_epoch=per_epoch,
+        updates=updates,
+        agvm=None if agvm is None else checked_options(agvm))
+
+
+def learning_rates(cfg: Config, plan: Plan) -> list[float]:
+    """The learning rate of every update, before AGVM's factors.
+
+    The config's own schedulers are stepped beside an optimizer of one number.
+
+    Args:
+        cfg (Config): The config of the plan.
+        plan (Plan): From :func:`make_plan`.
+
+    Returns:
+        list[float]: As many as there are updates.
+    """
+    optimizer = torch.optim.SGD([torch.zeros(1)],
+                                lr=cfg.optim_wrapper.optimizer.lr)
+    ends = {True: plan.epochs or 1, False: plan.updates}
+    schedulers = []
+    for settings in resolve(cfg, plan.world_size).get('param_scheduler') or []:
+        settings = dict(settings)
+        settings.setdefault('end', ends[settings.get('by_epoch', True)])
+        schedulers.append(
+            PARAM_SCHEDULERS.build(
+                settings, default_args=dict(optimizer=optimizer)))
+    optimizer.step()  # or the schedulers would warn that it never did
+    rates = []
+    for update in range(1, plan.updates + 1):
+        rates.append(optimizer.param_groups[0]['lr'])
+        epoch_ends = plan.epochs and update % plan.updates_per_epoch == 0
+        for scheduler in schedulers:
+            if epoch_ends or not scheduler.by_epoch:
+                scheduler.step()
+    return rates
+
+
+def drops(rates: list[float]) -> list[int]:
+    """The updates at which a learning rate falls to less than half.
+
+    The slow fall of a polynomial is none, nor is its end at 0.
+
+    Args:
+        rates (list[float]): From :func:`learning_rates`.
+    """
+    return [
+        update for update in range(1, len(rates))
+        if 0 < rates[update] < 0.5 * rates[update - 1]
+    ]
+
+
+def num_train_images(cfg: Config) -> int:
+    """The images of a config's training set, as stated or as counted.
+
+    Raises:
+        FileNotFoundError: If they are neither stated nor there.
+    """
+    if cfg.get('num_train_images') is not None:
+        return cfg.num_train_images
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    try:
+        return len(DATASETS.build(cfg.train_dataloader.dataset))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f'{error.filename} is not there to count the training images: '
+            'place the data, or set num_train_images') from error

@@ -1,0 +1,113 @@
+"""Keeps the total batch of a config on however many processes there are.
+
+A config states ``total_batch_size``, the samples of one parameter update, and
+writes its schedule in updates. :func:`resolve` turns that into what MMEngine
+runs: a batch per process and a number of micro-batches, and iterations.
+"""
+from __future__ import annotations
+
+import copy
+
+from mmengine.config import Config
+
+from .iterations import (
+    deal_whole_updates,
+    rescale,
+    step_schedulers_by_update,
+)
+
+
+def split_batch(total_batch_size: int,
+                world_size: int,
+                max_samples_per_gpu: int,
+                min_replicas: int = 1) -> tuple[int, int]:
+    """Split a total batch into as few micro-batches as fit.
+
+    Args:
+        total_batch_size (int): Samples of one parameter update.
+        world_size (int): Processes.
+        max_samples_per_gpu (int): Samples that a process can take at once.
+        min_replicas (int): Micro-batches that the processes together need;
+            AGVM's measurement takes 2. Defaults to 1.
+
+    Returns:
+        tuple[int, int]: Samples of one micro-batch, and micro-batches of one
+        update on each process. The product of the two and ``world_size`` is
+        ``total_batch_size``.
+
+    Raises:
+        ValueError: If no such split exists. It lists the nearest totals and
+            numbers of processes that do.
+    """
+    for name, value in (('total_batch_size', total_batch_size),
+                        ('world_size', world_size), ('max_samples_per_gpu',
+                                                     max_samples_per_gpu)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f'{name}={value!r} must be an int >= 1')
+    share, rest = divmod(total_batch_size, world_size)
+    if rest:
+        near = [n * world_size for n in (share, share + 1) if n]
+        sizes = [
+            n for n in range(1, total_batch_size + 1)
+            if total_batch_size % n == 0
+        ]
+        below = max(n for n in sizes if n < world_size)
+        above = min((n for n in sizes if n > world_size), default=None)
+        raise ValueError(
+            f'total_batch_size={total_batch_size} does not split evenly over '
+            f'{world_size} processes. The nearest possible total_batch_size '
+            f'is {" or ".join(map(str, near))}; or train on '
+            f'{" or ".join(str(n) for n in (below, above) if n)} processes')
+    if total_batch_size < min_replicas:
+        raise ValueError(
+            f'total_batch_size={total_batch_size} leaves AGVM a single '
+            f'gradient to compare; the nearest possible is {min_replicas}')
+    limit = min(max_samples_per_gpu, total_batch_size // min_replicas)
+    samples = max(n for n in range(1, min(limit, share) + 1) if share % n == 0)
+    return samples, share // samples
+
+
+def resolve(cfg: Config, world_size: int) -> Config:
+    """Make a config run its ``total_batch_size`` on ``world_size`` processes.
+
+    Sets the batch per process and ``accumulative_counts``, multiplies what
+    counts iterations by the latter (iteration-based loops; the intervals of
+    logs, checkpoints, validation and EMA), lets schedulers that count
+    iterations step once an update, and deals the data in whole updates. So
+    the count of updates and their learning rates do not depend on
+    ``world_size``, and neither do their samples, but where a ``batch_sampler``
+    (mmdet's ``AspectRatioBatchSampler``) groups each rank's own. AGVM's
+    ``begin``, ``end`` and ``interval`` count updates already. A config that
+    :func:`resolve` returned, or that a run dumped, can be resolved again for
+    another ``world_size``.
+
+    Args:
+        cfg (Config): States ``total_batch_size``, and ``max_samples_per_gpu``
+            if ``train_dataloader.batch_size`` is not the most that fits. It is
+            not changed.
+        world_size (int): Processes of the run.
+
+    Returns:
+        Config: For ``Runner.from_cfg``.
+
+    Raises:
+        ValueError: If the total batch cannot be run, or a setting cannot be
+            expressed in updates. The message names what can.
+    """
+    if cfg.get('total_batch_size') is None:
+        raise ValueError('total_batch_size is not set: add the samples of one '
+                         'parameter update to the top level of the config')
+    cfg = copy.deepcopy(cfg)
+    loader = cfg.train_dataloader
+    by_iteration = 'max_iters' in cfg.train_cfg
+    samples, accumulation = split_batch(
+        cfg.total_batch_size, world_size,
+        cfg.get('max_samples_per_gpu', loader.batch_size),
+        2 if 'agvm' in cfg.optim_wrapper else 1)
+    earlier = cfg.optim_wrapper.get('accumulative_counts', 1)
+    deal_whole_updates(cfg, samples, by_iteration)
+    step_schedulers_by_update(cfg, earlier, by_iteration)
+    loader.batch_size = samples
+    cfg.optim_wrapper.accumulative_counts = accumulation
+    rescale(cfg, accumulation, earlier, by_iteration)
+    return cfg

@@ -1,0 +1,1 @@
+"""From the backward passes of one update to sums over its replicas."""

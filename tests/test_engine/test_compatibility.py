@@ -1,0 +1,283 @@
+"""AGVM beside what else a training may switch on: nothing changes, or a word.
+
+DDP's own options are in test_replicas.py, FSDP in test_sharded_replicas.py.
+"""
+import copy
+import logging
+from functools import partial
+
+import pytest
+import torch
+from mmengine.hooks import EMAHook
+from mmengine.runner import Runner, activation_checkpointing
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader
+
+from agvm_mm.cpu import CPUDistributedDataParallel
+from tests.distributed import run_ranks
+from tests.toy import (
+    OPTIMIZERS,
+    ToyDetector,
+    build_wrapper,
+    samples,
+    train,
+    weights,
+)
+
+UPDATES = 12
+
+
+def agvm_state(wrapper):
+    return wrapper.state_dict()['agvm']
+
+
+# Hooks that compress DDP's messages.
+
+
+def compress(rank, num_ranks, name):
+    called = []
+
+    def hook(group, bucket):
+        called.append(bucket.index())
+        return getattr(default_hooks, name)(group, bucket)
+
+    scales = []
+    for compressed in (True, False):
+        model = ToyDetector()
+        wrapper = build_wrapper(model, begin=0, interval=1)
+        ddp = DistributedDataParallel(model)
+        if compressed:
+            ddp.register_comm_hook(None, hook)
+        wrapper.initialize_count_status(ddp, 0, UPDATES)
+        train(ddp, wrapper, 1, range(5), rank, num_ranks, dtype=torch.float32)
+        scales.append(agvm_state(wrapper)['lr_scale'])
+    return len(called), scales
+
+
+@pytest.mark.parametrize('name', ['fp16_compress_hook', 'bf16_compress_hook'])
+def test_compressing_hooks_stay_in_force(name):
+    ranks = run_ranks(compress, 2, 2, name)
+    assert all(called == 5 for called, _ in ranks)
+    (_, (compressed, plain)), (_, (other, _)) = ranks
+    assert compressed == other
+    assert compressed['neck'] != 1
+    # The mean gradient is rounded, the replicas' own are not.
+    assert compressed == pytest.approx(plain, rel=0.02)
+
+
+# torch.compile, as MMEngine's option ``compile`` does it.
+
+
+def batches():
+    for update in range(UPDATES):
+        inputs, targets = samples(update, torch.float32)
+        for half in (slice(0, 4), slice(4, 8)):
+            yield dict(inputs=inputs[half], data_samples=targets[half])
+
+
+class PlainData(torch.nn.Module):
+    """A data preprocessor that finds nothing to do."""
+
+    def forward(self, data, training=False):
+        return data
+
+
+def run_training(work_dir, name, compile=None, hooks=(), optimizer=None):
+    """Train the toy by MMEngine's own runner; return it."""
+    model = ToyDetector()
+    model.data_preprocessor = PlainData()
+    runner = Runner(
+        model=model,
+        work_dir=str(work_dir / name),
+        train_dataloader=DataLoader(
+            list(batches()), collate_fn=lambda batch: batch[0]),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(
+            type='AGVMOptimWrapper',
+            constructor='AGVMOptimWrapperConstructor',
+            optimizer=optimizer or OPTIMIZERS['momentum'],
+            accumulative_counts=2,
+            agvm=dict(begin=1, interval=2)),
+        custom_hooks=list(hooks),
+        cfg=dict(compile=compile) if compile else None,
+        default_scope='mmengine',
+        log_level='ERROR',
+        experiment_name=f'{work_dir.name}_{name}',
+        visualizer=dict(
+            type='Visualizer', name=f'{work_dir.name}_{name}',
+            vis_backends=[]))
+    runner.train()
+    return runner
+
+
+def test_a_compiled_train_step_measures_the_same(tmp_path):
+    torch._dynamo.reset()
+    torch._logging.set_logs(dynamo=logging.ERROR)
+    graphs = []
+
+    @torch._dynamo.register_backend
+    def collecting(graph, inputs):
+        graphs.append([node.target for node in graph.graph.nodes])
+        return graph.forward
+
+    plain = run_training(tmp_path, 'plain')
+    compiled = run_training(tmp_path, 'compiled', dict(backend='collecting'))
+    torch.testing.assert_close(weights(plain.model), weights(compiled.model))
+    states = [agvm_state(run.optim_wrapper) for run in (plain, compiled)]
+    assert states[0]['lr_scale'] == pytest.approx(states[1]['lr_scale'])
+    for key, values in states[0]['noise_scale'].items():
+        # Of samples, which a hook of the forward pass counts.
+        assert values == pytest.approx(states[1]['noise_scale'][key], rel=1e-4)
+    # The model is compiled, AGVM's own lines are not, and no update after
+    # another compiles anew.
+    assert any(torch._C._nn.linear in graph for graph in graphs)
+    assert not any('foreach' in str(node) for g in graphs for node in g)
+    assert len(graphs) < UPDATES
+
+
+def compile_ddp(rank, num_ranks):
+    torch._logging.set_logs(dynamo=logging.ERROR)
+    found = []
+    for backend in (None, 'aot_eager'):
+        model = ToyDetector()
+        model.data_preprocessor = PlainData()
+        wrapper = build_wrapper(model, begin=1, interval=2)
+        ddp = CPUDistributedDataParallel(model)
+        wrapper.initialize_count_status(ddp, 0, UPDATES)
+        step = ddp.train_step
+        if backend is not None:
+            step = torch.compile(step, backend=backend)
+        for batch in list(batches())[rank::num_ranks]:
+            step(batch, optim_wrapper=wrapper)
+        found.append((agvm_state(wrapper), weights(model)))
+    return found
+
+
+def test_a_compiled_train_step_under_ddp_measures_the_same():
+    ranks = run_ranks(compile_ddp, 2, 2)
+    for plain, compiled in ranks:
+        assert plain[0]['lr_scale']['neck'] != 1
+        for key in ('noise', 'signal'):
+            assert compiled[0]['noise_scale'][key] == pytest.approx(
+                plain[0]['noise_scale'][key], rel=1e-4)
+        assert compiled[0]['lr_scale'] == pytest.approx(plain[0]['lr_scale'])
+        torch.testing.assert_close(compiled[1], plain[1])
+    assert ranks[0][1][0] == ranks[1][1][0]
+
+
+# Activation checkpointing.
+
+
+def switch_on(model, names, use_reentrant):
+    """As mmcv's and mmdet's ``with_cp``, and torch's own advice."""
+    for name in names:
+        module = model.get_submodule(name)
+        module.forward = partial(
+            checkpoint, module.forward, use_reentrant=use_reentrant)
+
+
+reentrant = partial(switch_on, use_reentrant=True)
+not_reentrant = partial(switch_on, use_reentrant=False)
+
+
+def train_checkpointed(how=None, names=()):
+    model = ToyDetector().double()
+    if how is not None:
+        how(model, names)
+    wrapper = build_wrapper(model, accumulative_counts=2, begin=0, interval=2)
+    wrapper.initialize_count_status(model, 0, 2 * UPDATES)
+    for update in range(UPDATES):
+        inputs, targets = samples(update)
+        # Reentrant checkpointing passes no gradient by inputs without one.
+        inputs.requires_grad_()
+        for half in (slice(0, 4), slice(4, 8)):
+            with wrapper.optim_context(model):
+                losses = model(inputs[half], targets[half], mode='loss')
+            wrapper.update_params(losses['loss'])
+    return agvm_state(wrapper), weights(model)
+
+
+@pytest.mark.filterwarnings('ignore:.*use_reentrant')
+@pytest.mark.parametrize(
+    ('how', 'names'),
+    [(activation_checkpointing.turn_on_activation_checkpointing,
+      ['backbone', 'neck']), (reentrant, ['backbone', 'neck']),
+     (not_reentrant, ['backbone', 'neck', 'rpn_head'])],
+    ids=['mmengine', 'reentrant', 'not reentrant'])
+def test_activation_checkpointing_measures_the_same(how, names):
+    expected = train_checkpointed()
+    found = train_checkpointed(how, names)
+    assert found[0] == expected[0]
+    assert torch.equal(found[1], expected[1])
+
+
+def test_gradients_in_parts_are_refused():
+    # The RPN head runs three times on one weight.
+    with pytest.raises(
+            RuntimeError,
+            match=r'rpn_head\.\w+ came in several .*use_reentrant=False'):
+        train_checkpointed(reentrant, ['rpn_head'])
+
+
+# Optimizers in one kernel, and those that a CUDA graph may capture.
+
+
+@pytest.mark.parametrize('type', ['SGD', 'Adam', 'AdamW'])
+def test_fused_optimizers_step_as_others(tmp_path, type):
+    lr = 0.01 if type == 'SGD' else 1e-3
+    runs = [
+        run_training(
+            tmp_path, name, optimizer=dict(type=type, lr=lr, fused=fused))
+        for name, fused in (('plain', False), ('fused', True))
+    ]
+    torch.testing.assert_close(*(weights(run.model) for run in runs))
+    scales = [agvm_state(run.optim_wrapper)['lr_scale'] for run in runs]
+    assert scales[0] == pytest.approx(scales[1], rel=1e-4)
+    assert scales[0]['neck'] != 1
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason='capturable steps run on a GPU only')
+def test_capturable_optimizers_step_as_others():
+    states = []
+    for capturable in (False, True):
+        model = ToyDetector().cuda()
+        wrapper = build_wrapper(model, 'adamw', 2, begin=1, interval=2)
+        for group in wrapper.optimizer.param_groups:
+            group['capturable'] = capturable
+            if capturable:
+                group['lr'] = torch.tensor(group['lr'], device='cuda')
+        wrapper.initialize_count_status(model, 0, 2 * UPDATES)
+        for batch in batches():
+            batch = {key: value.cuda() for key, value in batch.items()}
+            with wrapper.optim_context(model):
+                losses = model(**batch, mode='loss')
+            wrapper.update_params(losses['loss'])
+        states.append((agvm_state(wrapper), weights(model)))
+    assert states[0][0]['lr_scale'] == pytest.approx(
+        states[1][0]['lr_scale'], rel=1e-4)
+    torch.testing.assert_close(states[0][1], states[1][1])
+
+
+# The moving average of the weights.
+
+
+def test_ema_hook_averages_and_changes_nothing_else(tmp_path):
+    plain = run_training(tmp_path, 'plain')
+    averaged = run_training(
+        tmp_path, 'ema', hooks=[dict(type='EMAHook', momentum=0.1)])
+    assert torch.equal(weights(plain.model), weights(averaged.model))
+    assert agvm_state(plain.optim_wrapper) == agvm_state(
+        averaged.optim_wrapper)
+    hook = next(h for h in averaged.hooks if isinstance(h, EMAHook))
+    mean = weights(hook.ema_model.module)
+    assert not torch.equal(mean, weights(averaged.model))
+
+    # A checkpoint holds the average as the model, beside AGVM's state.
+    saved = torch.load(tmp_path / 'ema/epoch_1.pth', weights_only=False)
+    state = copy.deepcopy(saved['state_dict'])
+    names = [name for name, _ in averaged.model.named_parameters()]
+    assert torch.equal(torch.cat([state[n].flatten() for n in names]), mean)
+    assert saved['optimizer']['agvm'] == agvm_state(averaged.optim_wrapper)

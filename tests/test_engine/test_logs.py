@@ -1,0 +1,49 @@
+"""What is written into a run's log is what is read back from it."""
+import json
+
+import pytest
+from mmengine.logging import MessageHub
+
+from agvm_mm.engine.logs import log_measurement, modules_of, read_log
+
+
+def test_a_measurement_is_logged_by_module(request):
+    hub = MessageHub.get_instance(request.node.name)
+    log_measurement(
+        hub,
+        4,
+        variance=dict(backbone=0.5, neck=float('nan')),
+        lr_scale=dict(backbone=1.0, neck=1.5))
+    logged = {name: buffer.current() for name, buffer in
+              hub.log_scalars.items()}  # yapf: disable
+    assert logged == {
+        'train/agvm/variance/backbone': 0.5,
+        'train/agvm/lr_scale/backbone': 1.0,
+        'train/agvm/lr_scale/neck': 1.5,
+        'train/agvm/num_replicas': 4,
+    }
+
+
+def write_log(folder, rows):
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, rows)))
+
+
+def test_a_resumed_run_replaces_what_it_did_again(tmp_path):
+    row = {'loss': 1.0, 'agvm/variance/neck': 0.1}
+    write_log(tmp_path / '1/vis_data',
+              [dict(row, step=step) for step in (1, 2, 3, 4)])
+    write_log(tmp_path / '2/vis_data',
+              [dict(row, step=step, resumed=True) for step in (3, 4, 5)])
+    rows = read_log(tmp_path)
+    assert [row['step'] for row in rows] == [1, 2, 3, 4, 5]
+    assert [row.get('resumed') for row in rows] == [None] * 2 + [True] * 3
+    assert modules_of(rows) == ['neck']
+
+
+def test_no_log_and_no_agvm_are_errors(tmp_path):
+    with pytest.raises(ValueError, match=r'holds no .*scalars\.json'):
+        read_log(tmp_path)
+    write_log(tmp_path / '1/vis_data', [dict(step=1, loss=1.0)])
+    with pytest.raises(ValueError, match='holds no agvm/ scalars'):
+        read_log(tmp_path)

@@ -1,0 +1,44 @@
+import pytest
+from mmengine.config import Config
+
+from agvm_mm.large_batch.plan import (
+    learning_rates,
+    make_plan,
+    num_train_images,
+)
+from tests.test_large_batch.test_sampler import toy_config
+
+
+def test_a_plan_by_hand(tmp_path):
+    cfg = toy_config(tmp_path, by_iteration=False)
+    cfg.num_train_images = 50
+    plan = make_plan(cfg, 2)
+    assert (plan.samples_per_gpu, plan.accumulative_counts) == (2, 2)
+    assert plan.total_batch_size == 8
+    assert plan.num_replicas == 4
+    assert (plan.epochs, plan.updates_per_epoch, plan.updates) == (3, 7, 21)
+    assert plan.images_seen == 21 * 8
+    assert plan.agvm['momentum'] == 0.97
+    assert plan.measured_updates == 9  # 3, 5, ..., 19
+    rates = learning_rates(cfg, plan)
+    assert rates[0] == pytest.approx(0.001)
+    assert rates[4:14] == [0.01] * 10
+    assert rates[14:] == pytest.approx([0.001] * 7)
+
+
+def test_measurements_end():
+    cfg = Config(dict(toy_config('work', by_iteration=True)))
+    cfg.optim_wrapper.agvm.end = 6
+    plan = make_plan(cfg, 1)
+    assert (plan.epochs, plan.updates) == (None, 9)
+    assert plan.measured_updates == 2  # 3 and 5
+
+
+def test_images_are_stated_or_counted(digits):
+    assert num_train_images(toy_config('work', by_iteration=False)) == 21
+    cfg = Config.fromfile('configs/digits/retinanet_r18_fpn_agvm_digits.py')
+    cfg.train_dataloader.dataset.data_root = str(digits)
+    assert num_train_images(cfg) == 16
+    cfg.train_dataloader.dataset.data_root = 'nowhere/'
+    with pytest.raises(FileNotFoundError, match='or set num_train_images'):
+        num_train_images(cfg)

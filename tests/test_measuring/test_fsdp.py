@@ -1,0 +1,177 @@
+"""Under FSDP the sums are those of DDP, and a run resumes to the bit."""
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+from mmengine.model.wrappers import MMFullyShardedDataParallel
+from mmengine.runner import FlexibleRunner
+from torch import nn
+from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
+
+from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
+from tests.distributed import run_ranks
+from tests.test_large_batch.test_sampler import toy_config
+from tests.toy import SAMPLES, ToyDetector, build_wrapper, samples, train
+
+UPDATES = range(8)
+
+
+def shard(model, **options):
+    return MMFullyShardedDataParallel(
+        model,
+        device_id=torch.device('cpu'),
+        # The toy's backbone and neck become units of their own.
+        auto_wrap_policy=partial(
+            size_based_auto_wrap_policy, min_num_params=100),
+        **options)
+
+
+def train_toy(rank, num_ranks, sharded, micro_batches, optimizer):
+    """Train the toy; return each update's sums, and the factors."""
+    model = ToyDetector().double()
+    model = shard(model) if sharded else MMDistributedDataParallel(model)
+    wrapper = build_wrapper(
+        model,
+        optimizer=optimizer,
+        accumulative_counts=micro_batches,
+        begin=1,
+        interval=1)
+    wrapper.initialize_count_status(model, 0, len(UPDATES) * micro_batches)
+    measured = []
+    finish = wrapper.replicas.finish
+
+    def recorded(grad_scale):
+        measured.append(finish(grad_scale))
+        return measured[-1]
+
+    wrapper.replicas.finish = recorded
+    train(model, wrapper, micro_batches, UPDATES, rank, num_ranks)
+    if sharded:
+        assert all(unit._comm_hook is None for unit in wrapper.replicas.units)
+    return measured, wrapper.modulator.lr_scale
+
+
+def train_both(rank, *args):
+    return [
+        train_toy(rank, args[0], sharded, *args[1:])
+        for sharded in (False, True)
+    ]
+
+
+@pytest.mark.parametrize(('num_ranks', 'micro_batches'), [(2, 1), (4, 1),
+                                                          (2, 2)])
+@pytest.mark.parametrize('optimizer', ['momentum', 'adamw'])
+def test_sums_are_those_of_ddp(optimizer, num_ranks, micro_batches):
+    ranks = run_ranks(train_both, num_ranks, num_ranks, micro_batches,
+                      optimizer)
+    (theirs, their_scale), (ours, lr_scale) = ranks[0]
+    assert len(ours) == len(theirs) == len(UPDATES) - 1
+    assert all(rank[1][1] == lr_scale for rank in ranks)  # to the bit
+    for sharded, ddp in zip(ours, theirs):
+        assert sharded.num_replicas == num_ranks * micro_batches
+        assert sharded.num_samples == SAMPLES
+        for name in ('sum_sq', 'mean_sq', 'variance'):
+            # For AdamW the squares are reduced in single precision.
+            torch.testing.assert_close(
+                getattr(sharded, name),
+                getattr(ddp, name),
+                rtol=1e-5,
+                atol=1e-12)
+    assert lr_scale == pytest.approx(their_scale, rel=1e-5)
+    assert any(abs(scale - 1) > 1e-3 for scale in lr_scale.values())
+
+
+def clip(rank):
+    """The norm that is logged, and that of the whole gradient."""
+    model = shard(ToyDetector())
+    wrapper = build_wrapper(model, begin=10**6, clip_grad=dict(max_norm=0.5))
+    inputs, targets = samples(0, torch.float32)
+    share = slice(rank * 4, rank * 4 + 4)
+    loss = model(inputs[share], data_samples=targets[share], mode='loss')
+    wrapper.update_params(loss['loss'])
+    logged = wrapper.message_hub.get_scalar('train/grad_norm').current()
+    plain = ToyDetector()
+    plain(inputs, data_samples=targets, mode='loss')['loss'].backward()
+    return logged, nn.utils.clip_grad_norm_(plain.parameters(), 1).item()
+
+
+def test_clipping_takes_the_norm_of_all_shards():
+    for logged, whole in run_ranks(clip, 2):
+        assert logged == pytest.approx(whole)
+
+
+def refuse(rank, cases):
+    said = []
+    for options, agvm in cases:
+        with pytest.raises(ValueError) as error:  # noqa: PT011
+            build_wrapper(shard(ToyDetector(), **options), **agvm)
+        said.append(str(error.value))
+    return said
+
+
+def test_what_fsdp_cannot_measure():
+    cases = [(dict(sharding_strategy='NO_SHARD'), {}),
+             (dict(use_orig_params=False), {}),
+             ({}, dict(estimator='half_batch'))]
+    for no_shard, hidden, half_batch in run_ranks(refuse, 2, cases):
+        assert 'Set sharding_strategy, or train with' in no_shard
+        assert 'set use_orig_params=True' in hidden
+        assert "under FSDP it must be 'replica'" in half_batch
+
+
+def test_one_process_is_refused():
+    (said, ), = run_ranks(refuse, 1, [({}, {})])
+    assert 'launch two or more' in said
+
+
+def run_config(rank, work_dir, updates, resume, optimizer, accumulation):
+    """Train the toy by MMEngine's FlexibleRunner; return its weights."""
+    os.environ['LOCAL_RANK'] = str(rank)
+    cfg = toy_config(work_dir, by_iteration=True)
+    cfg.launcher = 'pytorch'
+    cfg.env_cfg = dict()
+    cfg.train_cfg.max_iters = updates * accumulation
+    cfg.train_dataloader.batch_size = 4 // accumulation
+    cfg.optim_wrapper.accumulative_counts = accumulation
+    cfg.optim_wrapper.optimizer = optimizer
+    cfg.param_scheduler = None
+    cfg.strategy = dict(
+        type='AGVMFSDPStrategy',
+        state_dict_cfg='full',
+        model_wrapper=dict(
+            auto_wrap_policy=dict(type='wrap_classes', classes=['Linear'])))
+    cfg.default_hooks = dict(
+        checkpoint=dict(
+            type='CheckpointHook', by_epoch=False, interval=4 * accumulation))
+    cfg.resume = resume
+    cfg.experiment_name = f'{Path(work_dir).name}_{updates}'
+    runner = FlexibleRunner.from_cfg(cfg)
+    runner.train()
+    assert runner.optim_wrapper._inner_count == updates * accumulation
+    dist.barrier()  # the first rank saves
+    last = Path(work_dir) / f'iter_{updates * accumulation}.pth'
+    # OneDL's MMEngine takes its classes off the list again after a load.
+    allow_mmengine_checkpoints()
+    return torch.load(last, weights_only=True)
+
+
+@pytest.mark.parametrize(('optimizer', 'accumulation'), [
+    (dict(type='SGD', lr=0.01, momentum=0.9), 1),
+    (dict(type='AdamW', lr=0.01), 2),
+],
+                         ids=['sgd', 'adamw'])
+def test_resume(optimizer, accumulation, tmp_path):
+    whole, cut = tmp_path / 'whole', tmp_path / 'cut'
+    options = (optimizer, accumulation)
+    expected = run_ranks(run_config, 2, whole, 8, False, *options)[0]
+    run_ranks(run_config, 2, cut, 4, False, *options)
+    resumed = run_ranks(run_config, 2, cut, 8, True, *options)[0]
+    agvm = expected['optimizer']['agvm']
+    assert resumed['optimizer']['agvm'] == agvm
+    assert agvm['lr_scale']['neck'] != 1
+    for name, tensor in expected['state_dict'].items():
+        assert torch.equal(tensor, resumed['state_dict'][name]), name

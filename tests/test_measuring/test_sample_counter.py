@@ -1,0 +1,60 @@
+import copy
+import pickle
+
+import pytest
+import torch
+
+from agvm_mm.measuring.sample_counter import SampleCounter
+from tests.toy import ToyDetector
+
+
+@pytest.fixture(name='counted')
+def _counted():
+    model, counter = ToyDetector(), SampleCounter()
+    for _ in range(3):
+        counter.attach(model)  # once is enough
+    return model, counter
+
+
+@pytest.mark.parametrize(
+    'call', [
+        lambda model, x: model(x),
+        lambda model, x: model(inputs=x),
+        lambda model, x: model(x, data_samples=list(x)),
+    ],
+    ids=['positional', 'inputs', 'data_samples'])
+def test_it_counts_while_it_is_active(counted, call):
+    model, counter = counted
+    call(model, torch.zeros(5, 6))
+    assert counter.total == 0
+    counter.active = True
+    call(model, torch.zeros(5, 6))
+    call(model, torch.zeros(2, 6))
+    assert counter.total == 7
+
+
+def test_what_has_no_length_counts_nothing():
+
+    class Model(torch.nn.Module):
+
+        def forward(self, inputs):
+            return inputs
+
+    model, counter = Model(), SampleCounter()
+    counter.attach(model)
+    counter.active = True
+    model(3.0)
+    assert counter.total == 0
+
+
+@pytest.mark.parametrize(
+    'copied', [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=['deepcopy', 'pickle'])
+def test_a_copy_of_the_model_counts_nothing(counted, copied):
+    model, counter = counted
+    counter.active = True
+    other = copied(model)
+    other(torch.zeros(5, 6))
+    assert counter.total == 0
+    model(torch.zeros(5, 6))
+    assert counter.total == 5

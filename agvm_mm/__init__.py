@@ -3,13 +3,10 @@
 Importing this package registers ``AGVMOptimWrapper``, ``AGVMAmpOptimWrapper``,
 ``AGVMOptimWrapperConstructor`` and what keeps a config's total batch
 (``TotalBatchSizeHook``, ``TotalBatchSampler``, ``UpdateParamSchedulerHook``)
-with MMEngine, lets MMEngine's own checkpoints load under torch's safe loader,
-and its schedules go on from a checkpoint whose optimizer had other groups.
+with MMEngine. It does nothing else.
 """
 from .algorithm.partition import partition_parameters
-from .compat.checkpoint import allow_mmengine_checkpoints
 from .compat.fsdp_strategy import AGVMFSDPStrategy
-from .compat.schedulers import resume_schedules_by_group
 from .engine.constructor import AGVMOptimWrapperConstructor
 from .engine.optim_wrapper import AGVMAmpOptimWrapper, AGVMOptimWrapper
 from .large_batch import (
@@ -25,6 +22,3 @@ __all__ = [
     'AGVMOptimWrapperConstructor', 'TotalBatchSampler', 'TotalBatchSizeHook',
     'UpdateParamSchedulerHook', 'partition_parameters'
 ]
-
-allow_mmengine_checkpoints()
-resume_schedules_by_group()

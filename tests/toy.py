@@ -7,6 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 import agvm_mm  # noqa: F401
+from agvm_mm.measuring.measurement import Measurement
 
 SAMPLES = 8  # of one update
 UPDATES = 50
@@ -88,6 +89,25 @@ def train_step(model, wrapper, inputs, targets):
     with wrapper.optim_context(model):
         losses = model(inputs, data_samples=targets, mode='loss')
     wrapper.update_params(losses['loss'])
+
+
+def sums_of(wrapper, run):
+    """The sums of every measurement that is finished while this runs."""
+    found = []
+    finish = Measurement.finish
+
+    def recorded(measurement):
+        sums = finish(measurement)
+        if measurement._replicas is wrapper.replicas:
+            found.append(sums)
+        return sums
+
+    Measurement.finish = recorded
+    try:
+        run()
+    finally:
+        Measurement.finish = finish
+    return found
 
 
 def train(model,

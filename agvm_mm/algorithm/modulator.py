@@ -113,8 +113,9 @@ def scaled_lr(param_groups: Sequence[dict],
 
     Args:
         param_groups (Sequence[dict]): An optimizer's, each with its module's
-            name in ``group['module']``. A lr that is a tensor is changed in
-            place: a captured or fused step reads it there.
+            name in ``group['module']``; the lr of one without stays. A lr that
+            is a tensor is changed in place: a captured or fused step reads it
+            there.
         lr_scale (Mapping[str, float]): Mu by module.
     """
     # Saved and put back, never divided again: 12% of such round trips do not
@@ -125,7 +126,7 @@ def scaled_lr(param_groups: Sequence[dict],
     ]
     try:
         for group in param_groups:
-            group['lr'] *= lr_scale[group['module']]
+            group['lr'] *= lr_scale.get(group.get('module'), 1.0)
         yield
     finally:
         for group, lr in zip(param_groups, saved):

@@ -2,17 +2,26 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Mapping
 
+import torch
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
-from agvm_mm.algorithm.partition import named_parameters, partition_parameters
+from agvm_mm.algorithm.partition import (
+    assign_modules,
+    named_parameters,
+    partition_parameters,
+)
+from agvm_mm.measuring.replicas import is_sharded
 
 from .options import checked_options
+
+# The key in which torch keeps the names of a group's parameters.
+NAMES = 'param_names'
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -27,8 +36,10 @@ class AGVMOptimWrapperConstructor:
     ``paramwise_cfg`` is given, which defeats fused and foreach optimizers;
     these groups do not.
 
-    Parameters that need no gradient are left out, as MMEngine leaves them out
-    itself where a ``paramwise_cfg`` is given.
+    Groups lose nothing: whatever key the user's own constructor leaves in one
+    is in the group of the same parameter, and frozen parameters that it keeps
+    (MMEngine's does, without a ``paramwise_cfg``) stay in the optimizer, to be
+    unfrozen later.
 
     Args:
         optim_wrapper_cfg (dict): The ``optim_wrapper`` of a config. Of its
@@ -72,14 +83,15 @@ class AGVMOptimWrapperConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper for a model, which DDP or FSDP may wrap."""
-        sharded = model if isinstance(model, FSDP) else None
-        if sharded is not None and not sharded._use_orig_params:
+        wrapped = model
+        if is_sharded(model) and not model._use_orig_params:
             raise ValueError(
                 'AGVM finds modules by the names of their parameters, which '
                 'FSDP hides: set use_orig_params=True in its model_wrapper')
         if is_model_wrapper(model):
             model = model.module
-        partition = partition_parameters(model, self.modules)
+        partition_parameters(model, self.modules)  # or it cannot be done
+        module_of = assign_modules(model, self.modules)
         optimizer = OPTIM_WRAPPER_CONSTRUCTORS.build(
             dict(
                 type=self.base_constructor,
@@ -93,8 +105,8 @@ class AGVMOptimWrapperConstructor:
         # order, and no names.
         plain_layout = [[name_of[p] for p in group['params']]
                         for group in optimizer.param_groups]
-        groups = _regroup(optimizer.param_groups, optimizer.defaults, name_of,
-                          partition)
+        _tell_left_out(name_of, plain_layout)
+        groups = _regroup(optimizer.param_groups, name_of, module_of)
         optimizer.param_groups.clear()
         for group in groups:
             optimizer.add_param_group(group)
@@ -108,7 +120,7 @@ class AGVMOptimWrapperConstructor:
             default_args=dict(
                 optimizer=optimizer,
                 plain_layout=plain_layout,
-                sharded_model=sharded))
+                model=wrapped))
 
 
 def _takes_agvm(wrapper: str | type) -> bool:
@@ -129,52 +141,84 @@ def _is_registered(constructor: Any) -> bool:
                                                  is not None)
 
 
-def _regroup(groups: list[dict], options: dict, name_of: dict[nn.Parameter,
-                                                              str],
-             partition: dict[str, list[str]]) -> list[dict]:
-    """Merge groups of one module that have equal options of the optimizer.
+def _regroup(groups: list[dict], name_of: Mapping[nn.Parameter, str],
+             module_of: Mapping[str, str]) -> list[dict]:
+    """Merge the groups of one module in which everything else is equal.
 
-    Only the optimizer's own options count: MMEngine's constructors leave
-    others in the groups, such as ``decay_mult``, which nothing reads again.
+    Everything counts, not the optimizer's own options alone: optimizers and
+    hooks read what constructors leave in their groups.
     """
-    module_of = {
-        name: module
-        for module, names in partition.items()
-        for name in names
+    settings_of: dict[nn.Parameter, dict] = {}
+    label_of: dict[nn.Parameter, str] = {}
+    for group in groups:
+        settings = {k: v for k, v in group.items() if k != 'params'}
+        labels = settings.get(NAMES)
+        if isinstance(labels, list) and len(labels) == len(group['params']):
+            # torch's own key, which names the parameters one by one.
+            label_of.update(zip(group['params'], settings.pop(NAMES)))
+        settings_of.update((p, settings) for p in group['params'])
+    merged: dict[str, list[dict]] = {
+        module: []
+        for module in dict.fromkeys(module_of.values())
     }
-    tensors: dict[str, tuple[nn.Parameter, dict]] = {
-        name_of[p]: (p, {
-            k: group[k]
-            for k in options if k in group
-        })
-        for group in groups
-        for p in group['params']
-    }
-    merged: dict[str, list[dict]] = {module: [] for module in partition}
     # In the model's order, whatever the order of the constructor's groups.
-    for name in name_of.values():
-        if name not in module_of or name not in tensors:
+    for parameter, name in name_of.items():
+        if parameter not in settings_of:
             continue
-        tensor, settings = tensors[name]
+        settings = settings_of[parameter]
         siblings = merged[module_of[name]]
         for group in siblings:
-            if group['settings'] == settings:
+            if _equal(group['settings'], settings):
                 break
         else:
-            group = dict(settings=settings, params=[], param_names=[])
+            group = dict(settings=settings, params=[])
             siblings.append(group)
-        group['params'].append(tensor)
-        group['param_names'].append(name)
+        group['params'].append(parameter)
     return [
-        dict(_own(group.pop('settings')), module=module, **group)
+        _new_group(group['settings'], module, group['params'], label_of)
         for module, siblings in merged.items() for group in siblings
     ]
 
 
-def _own(settings: dict) -> dict:
-    """Settings that share no tensor with another group's."""
-    # A learning rate that is a tensor is scaled in place, group by group.
-    return {
-        k: v.clone() if isinstance(v, Tensor) else v
-        for k, v in settings.items()
-    }
+def _new_group(settings: dict, module: str, parameters: list[nn.Parameter],
+               label_of: Mapping[nn.Parameter, str]) -> dict:
+    group = dict(settings, module=module, params=parameters)
+    if isinstance(group.get('lr'), Tensor):
+        # It is scaled in place, group by group.
+        group['lr'] = group['lr'].clone()
+    if all(p in label_of for p in parameters):
+        group[NAMES] = [label_of[p] for p in parameters]
+    return group
+
+
+def _equal(ours: dict, theirs: dict) -> bool:
+    """Whether the settings of two parameters are the same."""
+    if ours.keys() != theirs.keys():
+        return False
+    for key, a in ours.items():
+        b = theirs[key]
+        if a is b:
+            continue
+        if isinstance(a, Tensor) or isinstance(b, Tensor):
+            if not (isinstance(a, Tensor) and isinstance(b, Tensor)
+                    and torch.equal(a, b)):
+                return False
+        elif type(a) is not type(b) or a != b:
+            return False
+    return True
+
+
+def _tell_left_out(name_of: Mapping[nn.Parameter, str],
+                   layout: list[list[str]]) -> None:
+    """Tell which frozen parameters would not train if they were unfrozen."""
+    kept = {name for names in layout for name in names}
+    frozen = [
+        name for parameter, name in name_of.items()
+        if name not in kept and not parameter.requires_grad
+    ]
+    if frozen:
+        print_log(
+            f'{len(frozen)} frozen parameters ({frozen[0]}, ...) are not in '
+            'the optimizer, because the constructor left them out: unfreezing '
+            'would not train them.',
+            logger='current')

@@ -6,35 +6,36 @@ state is renumbered by the parameters' names before it is loaded.
 """
 from __future__ import annotations
 
-from typing import Sequence
+import logging
+from typing import List
+
+from mmengine.logging import print_log
+
+Layout = List[List[str]]
 
 
-def to_layout(state_dict: dict, groups: Sequence[dict],
-              plain_layout: list[list[str]] | None) -> dict:
+def to_layout(state_dict: dict, ours: Layout | None,
+              theirs: Layout | None) -> dict:
     """Bring an optimizer's state to the order of other parameter groups.
 
     Args:
         state_dict (dict): An optimizer's state; it is not changed.
-        groups (Sequence[dict]): The groups to bring it to, with their
-            parameters' names in ``group['param_names']``.
-        plain_layout (list[list[str]], optional): The names, group by group, of
-            a saved optimizer that does not tell them itself.
+        ours (list[list[str]], optional): The parameters' names, group by
+            group, to bring it to.
+        theirs (list[list[str]], optional): The names as it was saved.
 
     Returns:
         dict: The state, and whatever else ``state_dict`` holds, with each
         group's hyper-parameters from the saved group of its first parameter.
+        As it is where either side's names are not known.
 
     Raises:
         ValueError: If the state is one of other parameters.
     """
-    ours = [group.get('param_names') for group in groups]
-    saved_groups = state_dict['param_groups']
-    theirs = [group.get('param_names') for group in saved_groups]
-    if None in theirs:
-        theirs = plain_layout
-    if None in ours or theirs is None or ours == theirs:
+    if ours is None or theirs is None or ours == theirs:
         return state_dict
 
+    saved_groups = state_dict['param_groups']
     mend = 'Load only its weights: set load_from, and no --resume'
     wanted = [len(names) for names in theirs]
     found = [len(group['params']) for group in saved_groups]
@@ -52,16 +53,17 @@ def to_layout(state_dict: dict, groups: Sequence[dict],
         raise ValueError(
             f'The checkpoint holds no optimizer state of {len(missing)} '
             f'parameters, {missing[0]!r} among them. {mend}')
+    kept = {name for names in ours for name in names}
+    _tell_dropped([
+        name for name, (index, _) in saved.items()
+        if name not in kept and index in state_dict['state']
+    ])
 
     converted = dict(state_dict, state={}, param_groups=[])
     index = 0
-    for group, names in zip(groups, ours):
+    for names in ours:
         converted['param_groups'].append({
             **saved[names[0]][1],
-            'module':
-            group['module'],
-            'param_names':
-            names,
             'params':
             list(range(index, index + len(names))),
         })
@@ -71,3 +73,13 @@ def to_layout(state_dict: dict, groups: Sequence[dict],
                 converted['state'][index] = state
             index += 1
     return converted
+
+
+def _tell_dropped(names: list[str]) -> None:
+    if names:
+        print_log(
+            f'The checkpoint holds the optimizer state of {len(names)} '
+            f'parameters, {names[0]!r} among them, that this run does not '
+            'train; it is dropped.',
+            logger='current',
+            level=logging.WARNING)

@@ -9,21 +9,29 @@ from typing import Mapping
 from mmengine.logging import MessageHub
 
 
-def log_measurement(hub: MessageHub, num_replicas: int,
-                    **quantities: Mapping[str, float]) -> None:
+def log_measurement(hub: MessageHub, name: str | None,
+                    scalars: Mapping[str, float],
+                    by_module: Mapping[str, Mapping[str, float]]) -> None:
     """Write one measurement, as ``train/agvm/<quantity>/<module>``.
 
     Args:
         hub (MessageHub): The run's.
-        num_replicas (int): n, which is ``train/agvm/num_replicas``.
-        **quantities (Mapping[str, float]): Values by module. Those that are
-            not finite are left out.
+        name (str, optional): Of the optimizer wrapper, if it is one of
+            several: modules are then ``<name>.<module>``, and scalars
+            ``train/agvm/<quantity>/<name>``.
+        scalars (Mapping[str, float]): Values of the whole update by quantity,
+            as ``train/agvm/<quantity>``.
+        by_module (Mapping[str, Mapping[str, float]]): Values by quantity and
+            module. Those that are not finite are left out.
     """
-    for quantity, values in quantities.items():
+    for quantity, values in by_module.items():
         for module, value in values.items():
             if math.isfinite(value):
-                hub.update_scalar(f'train/agvm/{quantity}/{module}', value)
-    hub.update_scalar('train/agvm/num_replicas', num_replicas)
+                own = f'{name}.{module}' if name else module
+                hub.update_scalar(f'train/agvm/{quantity}/{own}', value)
+    for quantity, value in scalars.items():
+        own = f'{quantity}/{name}' if name else quantity
+        hub.update_scalar(f'train/agvm/{own}', value)
 
 
 def read_log(work_dir: Path) -> list[dict]:

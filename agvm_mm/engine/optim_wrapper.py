@@ -1,33 +1,34 @@
 """The optimizer wrappers that modulate each module's learning rate."""
 from __future__ import annotations
 
-import logging
-import math
 from contextlib import contextmanager, nullcontext
-from typing import Any, Iterator
+from typing import Any, Hashable, Iterator
 
 import torch
-import torch._dynamo
-from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
-from torch.nn.utils import clip_grad_norm_
 
-from agvm_mm.algorithm.modulator import Modulator, scaled_lr
-from agvm_mm.algorithm.variance import NoiseScale
-from agvm_mm.measuring.ddp import Replicas
-from agvm_mm.measuring.fsdp import ShardedReplicas
+from agvm_mm.algorithm.modulator import scaled_lr
+from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
+from agvm_mm.compat.optim_wrapper_dict import name_in_dict
+from agvm_mm.compat.schedulers import resume_schedules_by_group
+from agvm_mm.measuring.graphs import outside_of_graphs
+from agvm_mm.measuring.measurement import Measurement
+from agvm_mm.measuring.replicas import replicas_of
+from agvm_mm.measuring.sample_counter import SampleCounter
 
+from .begin import config_of_run, settle_begin, warn_of_nothing
+from .clipping import clip_all_shards, clipping
+from .clock import Clock
+from .groups import ModuleGroups
 from .layout import to_layout
-from .logs import log_measurement
+from .modulation import Modulation
 from .options import (
     check_accumulative_counts,
     check_clip_grad_range,
     checked_options,
 )
-from .state import agvm_state, load_agvm_state
 
 
 class _AGVMMixin:
@@ -39,17 +40,24 @@ class _AGVMMixin:
     ``begin`` and from ``end`` on they are not applied. Between two steps
     ``param_group['lr']`` is always the schedule's own.
 
+    A replica is one micro-batch on one rank: a call of ``update_params``.
+    Of who calls ``backward`` and ``step``, it is what comes between two
+    ``optim_context`` or, where ``accumulative_counts`` is 1, the whole update.
+
     A measurement logs ``train/agvm/variance/<module>``,
     ``train/agvm/lr_scale/<module>``, ``train/agvm/noise_scale/<module>`` (in
-    samples) and ``train/agvm/num_replicas``.
+    samples), ``train/agvm/num_replicas`` and ``train/agvm/skipped``, how many
+    measurements were due and could not be taken. A child of an
+    ``OptimWrapperDict`` logs its modules as ``<its name>.<module>``.
 
     Args:
         optimizer (torch.optim.Optimizer): Its groups are modules, as
             :class:`AGVMOptimWrapperConstructor` makes them.
         agvm (dict): The options of AGVM:
 
-            - begin (int): The first update to be measured, usually the end of
-              the warm-up + 100. Required.
+            - begin (int or 'auto'): The first update to be measured. Defaults
+              to 'auto', the end of the warm-up that the config's schedulers
+              state, + 100.
             - end (int, optional): The first update to be left alone again.
               Defaults to None, never.
             - interval (int): tau, updates between two measurements. Defaults
@@ -63,20 +71,21 @@ class _AGVMMixin:
             - ratio_range (tuple[float, float]): Where the ratio of variances
               is clipped to. Defaults to (0.5, 10.0).
             - modules, base_constructor: See
-              :class:`~agvm_mm.engine.constructor.AGVMOptimWrapperConstructor`.
+              :class:`AGVMOptimWrapperConstructor`.
 
         clip_grad_range (tuple[int, int], optional): The updates, half-open, in
             which ``clip_grad`` is in force. Defaults to None, always.
+        model (nn.Module, optional): The model, perhaps wrapped; from the
+            constructor. Without it nobody knows the parameters' names, and a
+            run of other groups cannot be resumed. Defaults to None.
         plain_layout (list[list[str]], optional): The parameters' names, group
             by group, as an optimizer without AGVM holds them; from the
-            constructor.
-        sharded_model (FSDP, optional): The model, if FSDP wraps it; from the
-            constructor.
+            constructor. Defaults to None.
         **kwargs: For the base class.
 
     Raises:
-        ValueError: If an option is unknown, missing or out of its range, or
-            if the optimizer's groups name no modules.
+        ValueError: If an option is unknown or out of its range, or if the
+            optimizer's groups name no modules.
     """
 
     # Whether one module's non-finite gradient leaves the others measured.
@@ -87,49 +96,44 @@ class _AGVMMixin:
                  *,
                  agvm: dict,
                  clip_grad_range: tuple[int, int] | None = None,
+                 model: nn.Module | None = None,
                  plain_layout: list[list[str]] | None = None,
-                 sharded_model: FSDP | None = None,
                  **kwargs: Any) -> None:
-        if any('module' not in group for group in optimizer.param_groups):
-            raise ValueError(
-                f'{type(self).__name__} needs an optimizer whose groups are '
-                "modules: set constructor='AGVMOptimWrapperConstructor' in "
-                'optim_wrapper')
         options = checked_options(agvm)
         check_clip_grad_range(clip_grad_range, kwargs.get('clip_grad'))
-        check_accumulative_counts(kwargs.get('accumulative_counts', 1))
+        micro_batches = kwargs.get('accumulative_counts', 1)
+        check_accumulative_counts(micro_batches)
+        self.groups = ModuleGroups(optimizer, model, options['modules'])
         super().__init__(optimizer=optimizer, **kwargs)
-        modules = list(
-            dict.fromkeys(g['module'] for g in optimizer.param_groups))
-        self.begin: int = options['begin']
-        self.end: float = (
-            math.inf if options['end'] is None else options['end'])
-        self.interval: int = options['interval']
+        clip_all_shards(self, model)
         self.clip_grad_range = clip_grad_range
-        self.modulator = Modulator(
-            modules,
-            anchor=options['anchor'],
-            momentum=options['momentum'],
-            ratio_range=tuple(options['ratio_range']))
-        self.noise_scale = NoiseScale(modules, momentum=options['momentum'])
-        if sharded_model is None:
-            self.replicas = Replicas(
-                optimizer, modules, estimator=options['estimator'])
-        else:
-            self.replicas = ShardedReplicas(
-                optimizer,
-                modules,
-                estimator=options['estimator'],
-                model=sharded_model)
-            if self.clip_grad_kwargs and self.clip_func is clip_grad_norm_:
-                # MMEngine's would clip each rank by the norm of its shard.
-                self.clip_func = lambda parameters, **kwargs: (
-                    sharded_model.clip_grad_norm_(**kwargs))
+        self.clock = Clock(options['begin'], options['end'],
+                           options['interval'], micro_batches)
+        self.modulation = Modulation(
+            self.groups.modules, options, partly=self._measures_partly)
+        self.modulator = self.modulation.modulator
+        self.noise_scale = self.modulation.noise_scale
+        self.replicas = replicas_of(
+            optimizer,
+            self.groups.modules,
+            self.groups.names,
+            estimator=options['estimator'],
+            model=model)
+        self.samples = SampleCounter()
         self._plain_layout = plain_layout
+        self._measurement: Measurement | None = None
+        self._started = False
+        # What tells the micro-batch of a backward pass.
+        self._within_update_params = False
+        self._forward_passes = 0
+        # Before a resume that may come, whose file torch would refuse.
+        allow_mmengine_checkpoints()
 
     def initialize_count_status(self, model: nn.Module, init_counts: int,
                                 max_counts: int) -> None:
         """Refuse what AGVM cannot measure, then do as the base class.
+
+        Not every runner calls it: the first forward pass makes up for it.
 
         Args:
             model (nn.Module): The model as it will be trained.
@@ -137,57 +141,80 @@ class _AGVMMixin:
             max_counts (int): Iterations of the whole training.
 
         Raises:
-            ValueError: See :meth:`~agvm_mm.measuring.ddp.Replicas.check`.
+            ValueError: If an update has a single replica, if ranks train a
+                model that neither DDP nor FSDP wraps, or if ``begin='auto'``
+                finds no warm-up.
         """
-        self.replicas.check(model, self._accumulative_counts)
+        self.replicas.check(model, self.clock.micro_batches)
         super().initialize_count_status(model, init_counts, max_counts)
-        self.replicas.samples.attach(model)
-        updates = math.ceil(max_counts / self._accumulative_counts)
-        last = min(updates, self.end)
-        if last <= self.begin:
-            print_log(
-                f'AGVM will do nothing: agvm.begin={self.begin}, but agvm.end '
-                f'or the end of the training is {last}.',
-                logger='current',
-                level=logging.WARNING)
+        self.samples.attach(model)
+        self.clock.iterations = max_counts if max_counts > 0 else None
+        self.clock.resume_at_iteration(init_counts)
+        cfg = config_of_run(self.message_hub)
+        if cfg is not None:
+            settle_begin(self.clock, cfg, self.message_hub, name_in_dict(self))
+        warn_of_nothing(self.clock)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """The base class's context; on a measured update it counts samples."""
-        self.replicas.samples.attach(model)
-        self.replicas.samples.active = self._is_measured(self._current_update)
+        """The base class's context, in which samples are counted."""
+        self._before_forward(model)
         with super().optim_context(model):
             yield
+        self.samples.stop()
 
-    # Backward and step stay outside of compiled graphs: hooks and schedules
-    # change from update to update, and each change would compile anew.
-    @torch._dynamo.disable
+    # These stay outside of compiled graphs: hooks and schedules change from
+    # update to update, and each change would compile anew.
+    @outside_of_graphs
+    def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The base class's; its backward pass is all of a micro-batch."""
+        self._within_update_params = True
+        try:
+            super().update_params(loss, *args, **kwargs)
+        finally:
+            self._within_update_params = False
+
+    @outside_of_graphs
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """The base class's backward pass, observed on a measured update."""
-        if self._is_measured(self._current_update):
-            with self.replicas.observe(loss, self._micro_batches):
-                super().backward(loss, **kwargs)
-        else:
+        self._start(None)
+        num_samples = self.samples.take()
+        if not self.clock.measures:
+            super().backward(loss, **kwargs)
+            return
+        measurement = self._current_measurement()
+        with measurement.observe(loss, self._micro_batch(), num_samples):
             super().backward(loss, **kwargs)
 
-    @torch._dynamo.disable
+    @outside_of_graphs
     def step(self, **kwargs: Any) -> None:
         """Measure if it is time, then step each module at lr * lr_scale."""
-        # The backward pass has counted itself already.
-        update = (self._inner_count - 1) // self._accumulative_counts
-        if self._is_measured(update):
-            self._measure()
+        measurement, self._measurement = self._measurement, None
+        if self.clock.measures:
+            self.modulation.take(measurement, self.optimizer)
+            self.modulation.log(self.message_hub)
         scaling = nullcontext()
-        if self.begin <= update < self.end:
+        if self.clock.modulates:
             scaling = scaled_lr(self.optimizer.param_groups,
                                 self.modulator.lr_scale)
-        with self._clipping(update), scaling:
+        with clipping(self, self.clip_grad_range, self.clock.updates), scaling:
             super().step(**kwargs)
+        self.clock.tick()
+
+    def zero_grad(self, **kwargs: Any) -> None:
+        """The base class's; what was measured of these gradients goes too."""
+        self._measurement = None
+        super().zero_grad(**kwargs)
 
     def state_dict(self) -> dict:
         """The base class's state, and AGVM's by module name in 'agvm'."""
         state_dict = super().state_dict()
-        state_dict['agvm'] = agvm_state(self.modulator, self.noise_scale)
+        for group in state_dict['param_groups']:
+            group.pop('module', None)  # A label is this run's own.
+        state_dict['agvm'] = dict(
+            self.modulation.state_dict(),
+            **self.clock.state_dict(),
+            layout=self.groups.layout())
         return state_dict
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -201,11 +228,14 @@ class _AGVMMixin:
         Raises:
             ValueError: If it is the state of other parameters.
         """
+        self._measurement = None
         state_dict = dict(state_dict)
         agvm = state_dict.pop('agvm', None)
         settings = state_dict['param_groups'][0]
-        state_dict = to_layout(state_dict, self.optimizer.param_groups,
-                               self._plain_layout)
+        self.groups.label()
+        labels, ours = self.groups.labels(), self.groups.layout()
+        theirs = self._plain_layout if agvm is None else agvm['layout']
+        state_dict = to_layout(state_dict, ours, theirs)
         if self.base_param_settings is not None:
             # An optimizer of one group keeps its base lr in that group.
             state_dict.setdefault(
@@ -213,62 +243,63 @@ class _AGVMMixin:
                     **settings, 'params': self.base_param_settings['params']
                 })
         super().load_state_dict(state_dict)
-        load_agvm_state(agvm, self.modulator, self.noise_scale)
+        self.groups.write_back(labels)
+        if ours != theirs:
+            resume_schedules_by_group(self)
+        self.modulation.load_state_dict(agvm)
+        if agvm is not None:
+            self.clock.load_state_dict(agvm)
 
     @property
-    def _current_update(self) -> int:
-        """Updates done before the one that the coming backward is part of."""
-        return self._inner_count // self._accumulative_counts
+    def _inverse_scale(self) -> Tensor | None:
+        """1 / the loss scale that gradients carry until the step."""
+        return None
 
-    @property
-    def _micro_batches(self) -> int:
-        """Micro-batches of the current update; the last may have less."""
-        # As in scale_loss; a max_counts of -1 means that nobody has told it.
-        full = self._max_counts - self._remainder_counts
-        if self._max_counts == -1 or self._inner_count < full:
-            return self._accumulative_counts
-        return self._remainder_counts
+    @outside_of_graphs
+    def _before_forward(self, model: nn.Module) -> None:
+        self._start(model)
+        self.groups.label(model)
+        self.samples.attach(model)
+        self.samples.start()
+        self._forward_passes += 1
 
-    @property
-    def _grad_scale(self) -> float:
-        """The loss scale that gradients carry until the step."""
-        return 1.0
-
-    def _is_measured(self, update: int) -> bool:
-        return (self.begin <= update < self.end
-                and (update - self.begin) % self.interval == 0)
-
-    def _measure(self) -> None:
-        sums = self.replicas.finish(self._grad_scale)
-        if sums is None:
+    def _start(self, model: nn.Module | None) -> None:
+        """Once, before the first forward or backward pass of this run."""
+        if self._started:
             return
-        finite = torch.isfinite(sums.sum_sq) & torch.isfinite(sums.mean_sq)
-        if not (self._measures_partly or finite.all()):
-            return
-        self.modulator.update(sums.variance)
-        if sums.num_samples:
-            self.noise_scale.update(sums.sum_sq, sums.mean_sq,
-                                    sums.num_replicas,
-                                    sums.num_samples / sums.num_replicas)
-        log_measurement(
-            self.message_hub,
-            sums.num_replicas,
-            variance=dict(zip(self.modulator.modules, sums.variance.tolist())),
-            lr_scale=self.modulator.lr_scale,
-            noise_scale=self.noise_scale.values())
+        self.replicas.check(model, self.clock.micro_batches)
+        name = name_in_dict(self)
+        if self.clock.iterations is None:
+            # No runner has told where the run begins.
+            self.clock.resume_at_iteration(
+                self.message_hub.get_info('iter') or 0)
+        if self.clock.begin == 'auto':
+            settle_begin(self.clock, config_of_run(self.message_hub),
+                         self.message_hub, name)
+        self.modulation.name = name
+        self._started = True
 
-    @contextmanager
-    def _clipping(self, update: int) -> Iterator[None]:
-        """Switch ``clip_grad`` off outside of its range."""
-        kwargs = self.clip_grad_kwargs
-        if self.clip_grad_range is not None:
-            first, last = self.clip_grad_range
-            if not first <= update < last:
-                self.clip_grad_kwargs = None
-        try:
-            yield
-        finally:
-            self.clip_grad_kwargs = kwargs
+    def _micro_batch(self) -> Hashable:
+        """Tells a backward pass's micro-batch; None if it is all of it."""
+        if self._within_update_params:
+            return None
+        if self.clock.micro_batches == 1:
+            return 'the only one'
+        # Where no forward pass was told, each backward pass is a whole one.
+        return self._forward_passes or None
+
+    def _current_measurement(self) -> Measurement:
+        current = self._measurement
+        if current is not None and current.failed and all(
+                p.grad is None for g in self.optimizer.param_groups
+                for p in g['params']):
+            current = None  # The user's loop has begun the update anew.
+        if current is None:
+            current = Measurement(self.replicas,
+                                  self.clock.current_micro_batches,
+                                  self._inverse_scale)
+        self._measurement = current
+        return current
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -291,5 +322,7 @@ class AGVMAmpOptimWrapper(_AGVMMixin, AmpOptimWrapper):
     _measures_partly = False
 
     @property
-    def _grad_scale(self) -> float:
-        return self.loss_scaler.get_scale()
+    def _inverse_scale(self) -> Tensor:
+        # As a tensor on the gradient's device: get_scale() waits for it.
+        device = self.optimizer.param_groups[0]['params'][0].device
+        return 1 / self.loss_scaler.scale(torch.ones((), device=device))

@@ -8,20 +8,27 @@ from mmengine.logging import print_log
 from agvm_mm.algorithm.modulator import Modulator
 from agvm_mm.algorithm.variance import NoiseScale
 
+from .skipped import SkippedMeasurements
 
-def agvm_state(modulator: Modulator, noise_scale: NoiseScale) -> dict:
+
+def agvm_state(modulator: Modulator, noise_scale: NoiseScale,
+               skipped: SkippedMeasurements) -> dict:
     """What a checkpoint holds in ``['optimizer']['agvm']``.
 
     Args:
         modulator (Modulator): With the factors.
         noise_scale (NoiseScale): With its running sums.
+        skipped (SkippedMeasurements): Their count.
     """
     return dict(
-        lr_scale=modulator.state_dict(), noise_scale=noise_scale.state_dict())
+        lr_scale=modulator.state_dict(),
+        noise_scale=noise_scale.state_dict(),
+        skipped=skipped.count)
 
 
 def load_agvm_state(state: dict | None, modulator: Modulator,
-                    noise_scale: NoiseScale) -> None:
+                    noise_scale: NoiseScale,
+                    skipped: SkippedMeasurements) -> None:
     """Take over the state of the modules that both runs know.
 
     Warns of the modules that only one of them has.
@@ -31,6 +38,7 @@ def load_agvm_state(state: dict | None, modulator: Modulator,
             was written without AGVM.
         modulator (Modulator): To be loaded.
         noise_scale (NoiseScale): To be loaded.
+        skipped (SkippedMeasurements): To be loaded.
     """
     if state is None:
         _warn('The checkpoint holds no state of AGVM: every lr_scale starts '
@@ -38,6 +46,7 @@ def load_agvm_state(state: dict | None, modulator: Modulator,
         return
     modulator.load_state_dict(state['lr_scale'])
     noise_scale.load_state_dict(state['noise_scale'])
+    skipped.count = state['skipped']
     ours = modulator.modules
     new = [m for m in ours if m not in state['lr_scale']]
     gone = [m for m in state['lr_scale'] if m not in ours]

@@ -61,7 +61,7 @@ class BackwardWatch:
     def _hold(self, parameter: Parameter, grad: Tensor) -> None:
         if parameter.tensor in self._seen:
             raise RuntimeError(
-                f'the gradient of {_name(parameter)} came in several parts, '
+                f'the gradient of {parameter.name} came in several parts, '
                 'whose norm AGVM cannot tell: reentrant activation '
                 'checkpointing covers a module that the model calls more than '
                 'once. Call torch.utils.checkpoint with use_reentrant=False, '
@@ -78,11 +78,3 @@ class BackwardWatch:
         self._pending_numel = 0
         if pending:
             self.take(pending)
-
-
-def _name(parameter: Parameter) -> str:
-    for tensor, name in zip(parameter.group['params'],
-                            parameter.group['param_names']):
-        if tensor is parameter.tensor:
-            return name
-    raise KeyError('a parameter outside of its group')

@@ -6,7 +6,7 @@ that the map is linear and the same for every replica.
 """
 from __future__ import annotations
 
-from typing import Iterator, NamedTuple, Sequence, Tuple
+from typing import Iterator, Mapping, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -25,29 +25,73 @@ class Parameter(NamedTuple):
         tensor (nn.Parameter): The parameter itself.
         module (int): The index of its AGVM module.
         group (dict): Its group in the optimizer.
+        name (str): Its name in the model.
     """
     tensor: nn.Parameter
     module: int
     group: dict
+    name: str
 
 
 Gradient = Tuple[Parameter, Tensor]
 
 
-def chunks(parameters: Sequence[Parameter]) -> Iterator[list[Parameter]]:
-    """Cut parameters into runs of about ``CHUNK`` elements.
+def parameters_of(optimizer: Optimizer, modules: Sequence[str],
+                  names: Mapping[nn.Parameter, str]) -> list[Parameter]:
+    """The parameters of an optimizer that can have a gradient to measure.
 
     Args:
-        parameters (Sequence[Parameter]): Of any sizes.
+        optimizer (Optimizer): Its groups name their module in
+            ``group['module']``.
+        modules (Sequence[str]): The modules' names. A group of another module
+            is left out.
+        names (Mapping[nn.Parameter, str]): The parameters' names.
+    """
+    index = {module: i for i, module in enumerate(modules)}
+    return [
+        Parameter(tensor, index[group['module']], group,
+                  names.get(tensor, 'a parameter'))
+        for group in optimizer.param_groups
+        if group.get('module') in index for tensor in group['params']
+        if tensor.requires_grad
+    ]
+
+
+def unscaled(gradients: Sequence[Gradient],
+             inverse_scale: Tensor | None) -> Sequence[Gradient]:
+    """Take the loss scale out of gradients; without one, they stay.
+
+    Args:
+        gradients (Sequence[tuple[Parameter, Tensor]]): They are not changed.
+        inverse_scale (Tensor, optional): 1 / the loss scale, a scalar.
+    """
+    if inverse_scale is None:
+        return gradients
+    return [(p, in_single(grad) * inverse_scale) for p, grad in gradients]
+
+
+def in_single(tensor: Tensor) -> Tensor:
+    """In single precision at least: a half has no room for squares."""
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        return tensor.float()
+    return tensor
+
+
+def chunks(gradients: Sequence[Gradient]) -> Iterator[list[Gradient]]:
+    """Cut gradients into runs of about ``CHUNK`` elements.
+
+    Args:
+        gradients (Sequence[tuple[Parameter, Tensor]]): Of any sizes.
 
     Yields:
-        list[Parameter]: In the same order, at least one in each.
+        list[tuple[Parameter, Tensor]]: In the same order, at least one in
+        each.
     """
-    chunk: list[Parameter] = []
+    chunk: list[Gradient] = []
     numel = 0
-    for parameter in parameters:
-        chunk.append(parameter)
-        numel += parameter.tensor.numel()
+    for parameter, grad in gradients:
+        chunk.append((parameter, grad))
+        numel += grad.numel()
         if numel >= CHUNK:
             yield chunk
             chunk, numel = [], 0
@@ -106,13 +150,10 @@ def squared_norms(
     for parameter, direction in update_directions(optimizer, gradients):
         by_module.setdefault(parameter.module, []).append(direction)
     for module, tensors in by_module.items():
-        # In single precision at least, where parameters are in half.  Norms
-        # take a dtype from torch 2.4 on only, so halves are converted first.
-        if tensors[0].dtype in (torch.float16, torch.bfloat16):
-            tensors = [tensor.float() for tensor in tensors]
+        # The norms themselves take a dtype from torch 2.4 on only.
+        norms = torch._foreach_norm([in_single(t) for t in tensors])
         # In double precision from here on: S is a small difference.
-        norms = torch.stack(torch._foreach_norm(tensors)).double()
-        yield module, norms.square().sum()
+        yield module, torch.stack(norms).double().square().sum()
 
 
 def is_adam_like(group: dict) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import torch
 import torch.distributed as dist
@@ -29,18 +29,24 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp import ShardingStrategy
 from torch.optim import Optimizer
 
-from .ddp import Replicas
-from .direction import Gradient, Parameter, is_adam_like
+from .direction import (
+    Gradient,
+    Parameter,
+    is_adam_like,
+    parameters_of,
+    unscaled,
+)
 
 SHARDED = (ShardingStrategy.FULL_SHARD, ShardingStrategy.SHARD_GRAD_OP)
 
 
-class ShardedReplicas(Replicas):
-    """Measures the replicas of an update from FSDP's communication.
+class FSDPReplicas:
+    """The :class:`~agvm_mm.measuring.measurement.Replicas` of sharded models.
 
     Args:
-        optimizer (Optimizer): See :class:`~agvm_mm.measuring.ddp.Replicas`.
+        optimizer (Optimizer): See :class:`~agvm_mm.measuring.ddp.DDPReplicas`.
         modules (Sequence[str]): The modules' names.
+        names (Mapping[nn.Parameter, str]): The parameters' names.
         estimator (str): 'replica'.
         model (FSDP): The model as it will be trained.
 
@@ -49,13 +55,23 @@ class ShardedReplicas(Replicas):
             if the estimator is another.
     """
 
-    def __init__(self, optimizer: Optimizer, modules: Sequence[str], *,
-                 estimator: str, model: FSDP) -> None:
+    # A rank holds a shard of the mean gradient, not a copy of it ...
+    mean_copies = 1
+    # ... and never the sum of two backward passes, unsharded.
+    joins_passes = False
+
+    def __init__(self, optimizer: Optimizer, modules: Sequence[str],
+                 names: Mapping[nn.Parameter, str], *, estimator: str,
+                 model: FSDP) -> None:
         if estimator != 'replica':
             raise ValueError(
                 f'agvm.estimator={estimator!r} keeps a whole gradient, which '
                 "FSDP never holds; under FSDP it must be 'replica'")
-        super().__init__(optimizer, modules, estimator=estimator)
+        self.optimizer = optimizer
+        self.modules = list(modules)
+        self.names = names
+        self.num_modules = len(self.modules)
+        self.num_ranks = dist.get_world_size()
         if self.num_ranks < 2:
             raise ValueError(
                 'FSDP shards nothing in a single process: launch two or more '
@@ -68,56 +84,60 @@ class ShardedReplicas(Replicas):
                     f', but a {type(unit.module).__name__} has '
                     f'{unit.sharding_strategy}. Set sharding_strategy, or '
                     'train with DistributedDataParallel')
-        # A rank holds a shard of the mean gradient, not a copy of it.
-        self._mean_copies = 1
 
-    def check(self, model: nn.Module, accumulative_counts: int) -> None:
-        """Nothing is left to refuse: the model is known from the start.
+    def check(self, model: nn.Module | None, micro_batches: int) -> None:
+        """Nothing is left to refuse: the model is known from the start."""
 
-        Args:
-            model (nn.Module): The model as it will be trained, wrapped.
-            accumulative_counts (int): Micro-batches of an update.
-        """
+    def parameters(self) -> list[Parameter]:
+        """The parameters whose gradients are measured."""
+        return parameters_of(self.optimizer, self.modules, self.names)
+
+    def half_batch(self, parameters: Sequence[Parameter]) -> None:
+        """The estimator of half batches is refused."""
 
     @contextmanager
-    def observe(self, loss: Tensor, micro_batches: int) -> Iterator[None]:
-        """Measure the backward pass of this context.
+    def watch(self, loss: Tensor, parameters: Sequence[Parameter],
+              take: Callable[[list[Gradient]], None],
+              inverse_scale: Tensor | None) -> Iterator[Callable[[], bool]]:
+        """Hand out the gradients of the backward pass that runs within."""
+        reduced: list[FSDP] = []
+        by_tensor = {p.tensor: p for p in parameters}
 
-        Args:
-            loss (Tensor): What the backward pass starts from.
-            micro_batches (int): How many this update will have.
-        """
-        self._reduced = False
-        parameters = {p.tensor: p for p in self._parameters()}
+        def hook(reduce: Callable, unit: FSDP, grad: Tensor,
+                 output: Tensor) -> None:
+            reduced.append(unit)
+            take(_unreduced(unit, by_tensor, inverse_scale, grad, output))
+            reduce(grad, output)
+
         hooks = [(unit._comm_hook, unit._comm_hook_state)
                  for unit in self.units]
-        for unit, (hook, state) in zip(self.units, hooks):
-            reduce = partial(hook or reduce_scatter_hook, state
-                             or DefaultState(unit.process_group))
-            unit._comm_hook = partial(self._reduce, reduce, parameters)
+        for unit, (own, state) in zip(self.units, hooks):
+            reduce: Any = partial(own or reduce_scatter_hook, state
+                                  or DefaultState(unit.process_group))
+            unit._comm_hook = partial(hook, reduce)
             unit._comm_hook_state = unit
         try:
-            yield
             # Inside of FSDP's no_sync it adds up, and reduces later.
-            self._micro_batches += self._reduced
+            yield lambda: bool(reduced)
         finally:
-            for unit, (hook, state) in zip(self.units, hooks):
-                unit._comm_hook, unit._comm_hook_state = hook, state
+            for unit, (own, state) in zip(self.units, hooks):
+                unit._comm_hook, unit._comm_hook_state = own, state
 
-    def _reduce(self, reduce: Any, parameters: dict[Tensor, Parameter],
-                unit: FSDP, grad: Tensor, output: Tensor) -> None:
-        """FSDP's communication hook: measure, then do as without AGVM."""
-        self._reduced = True
-        held = [parameters.get(p) for p in unit._handle.flat_param._params]
-        if any(p is not None and is_adam_like(p.group) for p in held):
-            squares = torch.empty_like(output, dtype=torch.float32)
-            dist.reduce_scatter_tensor(
-                squares, grad.float().square(), group=unit.process_group)
-            gradients = _of_shard(unit, held, squares.sqrt_())
-        else:
-            gradients = _of_whole(unit, held, grad)
-        self._add_squares(self._sum_sq, gradients)
-        reduce(grad, output)
+
+def _unreduced(unit: FSDP, parameters: Mapping[Tensor, Parameter],
+               inverse_scale: Tensor | None, grad: Tensor,
+               output: Tensor) -> Sequence[Gradient]:
+    """A unit's gradients, whose squares add up over the ranks' replicas."""
+    held = [parameters.get(p) for p in unit._handle.flat_param._params]
+    if not any(p is not None and is_adam_like(p.group) for p in held):
+        return unscaled(_of_whole(unit, held, grad), inverse_scale)
+    grad = grad.float()
+    if inverse_scale is not None:
+        grad = grad * inverse_scale
+    squares = torch.empty_like(output, dtype=torch.float32)
+    dist.reduce_scatter_tensor(
+        squares, grad.square(), group=unit.process_group)
+    return _of_shard(unit, held, squares.sqrt_())
 
 
 def _of_whole(unit: FSDP, held: list[Parameter | None],

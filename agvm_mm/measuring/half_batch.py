@@ -1,17 +1,34 @@
-"""The one buffer of the paper's estimator: half of the update's gradient."""
+"""The paper's estimator: the cosine of two half batches' gradients."""
 from __future__ import annotations
 
-from functools import partial
 from typing import Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
 from .direction import Gradient, Parameter, chunks, squared_norms
+from .gradient_buffer import GradientBuffer
 
 
-class HalfGradient:
+def new_half_group(num_ranks: int) -> dist.ProcessGroup | None:
+    """The process group of this rank's half of the ranks.
+
+    Every rank must call it. Halves of a single rank are halves of its
+    micro-batches, and need no group.
+
+    Args:
+        num_ranks (int): Data-parallel ranks.
+    """
+    if num_ranks == 1:
+        return None
+    halves = (range(num_ranks // 2), range(num_ranks // 2, num_ranks))
+    groups = [dist.new_group(list(ranks)) for ranks in halves]
+    return groups[dist.get_rank() >= num_ranks // 2]
+
+
+class HalfBatch:
     """Accumulates what one half of the replicas adds to the mean gradient.
 
     With w the half's share of the replicas, the buffer ends as ``w G_half``,
@@ -20,65 +37,70 @@ class HalfGradient:
 
     Args:
         parameters (Sequence[Parameter]): All that can have a gradient.
-
-    Attributes:
-        flat (Tensor): The buffer, 1-d, to be averaged over ranks.
+        num_ranks (int): Data-parallel ranks.
+        group (ProcessGroup, optional): Of this rank's half, from
+            :func:`new_half_group`.
     """
 
-    def __init__(self, parameters: Sequence[Parameter]) -> None:
-        tensors = [p.tensor for p in parameters]
-        sizes = [t.numel() for t in tensors]
-        self.flat = torch.zeros(
-            sum(sizes), dtype=tensors[0].dtype, device=tensors[0].device)
-        self._pieces = {
-            tensor: piece.view_as(tensor)
-            for tensor, piece in zip(tensors, self.flat.split(sizes))
-        }
+    def __init__(self, parameters: Sequence[Parameter], num_ranks: int,
+                 group: dist.ProcessGroup | None) -> None:
+        self.num_ranks = num_ranks
+        self.group = group
+        self.buffer = GradientBuffer(parameters)
 
-    def add(self, gradients: Sequence[Gradient]) -> None:
-        """Add gradients of this half."""
-        torch._foreach_add_([self._pieces[p.tensor] for p, _ in gradients],
-                            [grad for _, grad in gradients])
-
-    def variance(self, optimizer: Optimizer, parameters: Sequence[Parameter],
-                 num_modules: int) -> Tensor:
-        """Phi between the halves, from the mean gradient in ``.grad``.
+    def variance(self, optimizer: Optimizer, mean: Sequence[Gradient],
+                 inverse_scale: Tensor | None, num_modules: int) -> Tensor:
+        """Phi between the halves. A collective, of the gradient's size.
 
         Args:
             optimizer (Optimizer): Whose state holds the second moments.
-            parameters (Sequence[Parameter]): Those that have a gradient.
+            mean (Sequence[tuple[Parameter, Tensor]]): The mean gradient, with
+                the loss scale.
+            inverse_scale (Tensor, optional): 1 / the loss scale, a scalar.
             num_modules (int): How many modules there are.
 
         Returns:
             Tensor: Phi, float64, one element a module; NaN for a module
             without a direction.
         """
+        if self.num_ranks > 1:
+            dist.all_reduce(self.buffer.flat, group=self.group)
+            self.buffer.flat /= self.num_ranks
         ones = torch.ones(
-            num_modules, dtype=torch.float64, device=self.flat.device)
-        squares = partial(self._squares, optimizer, parameters)
-        first = squares(ones, 0 * ones)
-        second = squares(-ones, ones)
+            num_modules, dtype=torch.float64, device=self.buffer.flat.device)
+        of_mean = ones if inverse_scale is None else ones * inverse_scale
+        first = self._squares(optimizer, mean, ones, 0 * ones)
+        second = self._squares(optimizer, mean, -ones, of_mean)
         # |u - v|^2 / 2 of the unit vectors, as in half_batch_variance, with
         # u - v = half / |first| - (mean - half) / |second|.
         to_unit1, to_unit2 = first.rsqrt(), second.rsqrt()
-        difference = squares(to_unit1 + to_unit2, -to_unit2)
+        difference = self._squares(optimizer, mean, to_unit1 + to_unit2,
+                                   -to_unit2 * of_mean)
         return torch.where((first > 0) & (second > 0), difference / 2,
                            float('nan'))
 
-    def _squares(self, optimizer: Optimizer, parameters: Sequence[Parameter],
+    def _squares(self, optimizer: Optimizer, mean: Sequence[Gradient],
                  of_half: Tensor, of_mean: Tensor) -> Tensor:
         """Squared norms of ``of_half * half + of_mean * mean`` by module."""
         sums = torch.zeros_like(of_half)
-        for module, weights in enumerate(
-                zip(of_half.tolist(), of_mean.tolist())):
-            members = [p for p in parameters if p.module == module]
+        for module, (weight_half, weight_mean) in enumerate(
+                zip(of_half, of_mean)):
+            members = [(p, g) for p, g in mean if p.module == module]
             # In chunks, so that no temporary is of the gradient's size.
             for chunk in chunks(members):
-                vectors = torch._foreach_mul(
-                    [self._pieces[p.tensor] for p in chunk], weights[0])
-                torch._foreach_add_(
-                    vectors, [p.tensor.grad for p in chunk], alpha=weights[1])
-                for _, square in squared_norms(optimizer,
-                                               list(zip(chunk, vectors))):
+                half = self._cat([self.buffer.pieces[p.tensor]
+                                  for p, _ in chunk])
+                # The weights stay on the device: nobody waits for them.
+                vector = half * weight_half + self._cat(
+                    [grad for _, grad in chunk]) * weight_mean
+                pieces = vector.split([g.numel() for _, g in chunk])
+                for _, square in squared_norms(
+                        optimizer, [(p, piece.view_as(grad))
+                                    for (p, grad), piece in zip(
+                                        chunk, pieces)]):
                     sums[module] += square
         return sums
+
+    @staticmethod
+    def _cat(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.cat([t.reshape(-1) for t in tensors])

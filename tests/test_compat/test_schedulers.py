@@ -4,10 +4,7 @@ import copy
 import pytest
 from mmengine.registry import PARAM_SCHEDULERS
 
-from agvm_mm.compat.schedulers import (
-    _ParamScheduler,
-    resume_schedules_by_group,
-)
+from agvm_mm.compat.schedulers import _ParamScheduler
 from tests.toy import ToyDetector, build_wrapper
 
 STEPS, CUT = 12, 5
@@ -75,7 +72,14 @@ def test_every_group_goes_on(before, after, schedule, paramwise):
     assert wrapper.get_lr()['base_lr'] == pytest.approx([max(expected[-1])])
 
 
-def test_it_is_done_once():
-    before = _ParamScheduler.load_state_dict
-    resume_schedules_by_group()
-    assert _ParamScheduler.load_state_dict is before
+def test_other_optimizers_are_not_touched():
+    """Once a run has resumed so, in the same process."""
+    test_every_group_goes_on(PLAIN, {}, 'cosine', {})
+    assert hasattr(_ParamScheduler.load_state_dict, '__wrapped__')
+    for settings in (PLAIN, {}):
+        wrapper, scheduler = start(SCHEDULES['cosine'], settings)
+        state = copy.deepcopy(scheduler.state_dict())
+        state['base_values'] = [123.0]
+        scheduler.load_state_dict(state)
+        assert scheduler.base_values == [123.0]
+        assert wrapper.param_groups

@@ -30,13 +30,13 @@ def test_one_group_a_module():
         'backbone', 'neck', 'rpn_head', 'roi_head.bbox_head',
         'roi_head.mask_head'
     ]
-    for group in groups:
-        names = [
+    for group, names in zip(groups, wrapper.groups.layout()):
+        assert names == [
             n for n, p in model.named_parameters()
             if any(p is q for q in group['params'])
         ]
-        assert group['param_names'] == names
         assert all(n.startswith(group['module']) for n in names)
+        assert 'param_names' not in group  # torch's own key
 
 
 PARAMWISE = dict(
@@ -60,15 +60,14 @@ def test_paramwise_cfg_means_what_it_always_means():
 
 def test_groups_are_merged_by_module_and_options():
     model = ToyDetector()
-    groups = build_wrapper(
-        model, begin=0, paramwise_cfg=PARAMWISE).optimizer.param_groups
+    wrapper = build_wrapper(model, begin=0, paramwise_cfg=PARAMWISE)
+    groups = zip(wrapper.optimizer.param_groups, wrapper.groups.layout())
     # backbone and the heads: weights and biases; neck: its custom key for all.
-    # backbone.2's custom key changes nothing but the bias, whose lr_mult and
-    # decay_mult it lifts.
-    assert [(g['module'], g['param_names']) for g in groups] == [
-        ('backbone',
-         ['backbone.0.weight', 'backbone.2.weight', 'backbone.2.bias']),
+    # backbone.2 has a custom key too, which MMEngine leaves in its groups.
+    assert [(g['module'], names) for g, names in groups] == [
+        ('backbone', ['backbone.0.weight']),
         ('backbone', ['backbone.0.bias']),
+        ('backbone', ['backbone.2.weight', 'backbone.2.bias']),
         ('neck', ['neck.weight', 'neck.bias']),
         ('rpn_head', ['rpn_head.weight']),
         ('rpn_head', ['rpn_head.bias']),
@@ -79,12 +78,25 @@ def test_groups_are_merged_by_module_and_options():
     ]
 
 
-def test_frozen_parameters_are_left_out():
+def frozen_model():
     model = ToyDetector()
     model.backbone[0].requires_grad_(False)
-    optimizer = build_wrapper(model, begin=0).optimizer
-    names = [n for g in optimizer.param_groups for n in g['param_names']]
-    assert names == [n for n, p in model.named_parameters() if p.requires_grad]
+    return model
+
+
+@pytest.mark.parametrize('paramwise_cfg', [None, PARAMWISE])
+def test_frozen_parameters_are_kept_as_mmengine_keeps_them(
+        paramwise_cfg, warnings):
+    kept = []
+    for type_ in ('AGVMOptimWrapper', 'OptimWrapper'):
+        model = frozen_model()
+        optimizer = build_wrapper(
+            model, type=type_, paramwise_cfg=paramwise_cfg).optimizer
+        tensors = {id(p) for g in optimizer.param_groups for p in g['params']}
+        kept.append([n for n, p in model.named_parameters()
+                     if id(p) in tensors])  # yapf: disable
+    assert kept[0] == kept[1]
+    assert ('backbone.0.weight' in kept[0]) == (paramwise_cfg is None)
 
 
 def test_swin_of_207_groups_becomes_8():

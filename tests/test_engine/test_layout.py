@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from agvm_mm.engine import layout as layout_module
 from agvm_mm.engine.layout import to_layout
 
 
@@ -9,11 +10,9 @@ def optimizer_of(groups):
     optimizer = torch.optim.SGD([
         dict(
             params=[torch.nn.Parameter(torch.zeros(1)) for _ in names],
-            module=f'module {i}',
             lr=10.0 * (i + 1)) for i, names in enumerate(groups)
     ])
     for group, names in zip(optimizer.param_groups, groups):
-        group['param_names'] = list(names)
         for parameter, name in zip(group['params'], names):
             optimizer.state[parameter]['name'] = ord(name)
     return optimizer
@@ -27,54 +26,60 @@ def names_of(optimizer):
     return [None if code is None else chr(code) for code in codes]
 
 
-def plain(state_dict):
-    for group in state_dict['param_groups']:
-        del group['param_names']
-    return state_dict
+def layout(groups):
+    return [list(names) for names in groups]
 
 
-def test_same_layout_is_left_as_it_is():
-    optimizer = optimizer_of(['ab', 'c'])
-    state = optimizer.state_dict()
-    assert to_layout(state, optimizer.param_groups, None) is state
+@pytest.fixture(name='warnings')
+def _warnings(monkeypatch):
+    messages = []
+    monkeypatch.setattr(layout_module, 'print_log',
+                        lambda message, **kwargs: messages.append(message))
+    return messages
+
+
+@pytest.mark.parametrize('ours', [None, layout(['ab', 'c'])])
+@pytest.mark.parametrize('theirs', [None, layout(['ab', 'c'])])
+def test_same_or_unknown_layouts_are_left_as_they_are(ours, theirs):
+    state = optimizer_of(['ab', 'c']).state_dict()
+    assert to_layout(state, ours, theirs) is state
 
 
 @pytest.mark.parametrize('saved', [['abcd'], ['dcba'], ['c', 'a', 'd', 'b']])
-@pytest.mark.parametrize('named', [True, False])
-def test_state_goes_by_name(saved, named):
+def test_state_goes_by_name(saved, warnings):
     old, new = optimizer_of(saved), optimizer_of(['ca', 'bd'])
-    state = old.state_dict()
-    if not named:
-        state = plain(state)
-    converted = to_layout(state, new.param_groups, [list(g) for g in saved])
+    converted = to_layout(old.state_dict(), layout(['ca', 'bd']),
+                          layout(saved))
     new.load_state_dict(converted)
     assert names_of(new) == list('cabd')
-    assert [g['module'] for g in new.param_groups] == ['module 0', 'module 1']
     # A group's settings come from the saved group of its first parameter.
     lr_of = {n: 10.0 * (i + 1) for i, g in enumerate(saved) for n in g}
     assert [g['lr'] for g in new.param_groups] == [lr_of['c'], lr_of['b']]
+    assert not warnings
 
 
-def test_parameters_without_state_and_frozen_ones():
+def test_parameters_without_state_and_frozen_ones(warnings):
     old = optimizer_of(['abcd'])
     del old.state[old.param_groups[0]['params'][1]]
     new = optimizer_of(['c', 'ba'])
     new.load_state_dict(
-        to_layout(plain(old.state_dict()), new.param_groups, [list('abcd')]))
+        to_layout(old.state_dict(), layout(['c', 'ba']), layout(['abcd'])))
     assert names_of(new) == ['c', None, 'a']
+    warning, = warnings
+    assert "state of 1 parameters, 'd' among them" in warning
 
 
 def test_other_keys_pass_through():
-    old, new = optimizer_of(['ab']), optimizer_of(['b', 'a'])
+    old = optimizer_of(['ab'])
     state = dict(old.state_dict(), loss_scaler=dict(scale=2.0))
-    converted = to_layout(state, new.param_groups, None)
+    converted = to_layout(state, layout(['b', 'a']), layout(['ab']))
     assert converted['loss_scaler'] == dict(scale=2.0)
 
 
 def test_other_parameters_are_refused():
-    old, new = optimizer_of(['ab']), optimizer_of(['a', 'x'])
+    state = optimizer_of(['ab']).state_dict()
     with pytest.raises(ValueError, match="of 1 parameters, 'x' among them"):
-        to_layout(old.state_dict(), new.param_groups, None)
+        to_layout(state, layout(['a', 'x']), layout(['ab']))
     with pytest.raises(
             ValueError, match=r'groups have \[2\] parameters, where \[3\]'):
-        to_layout(plain(old.state_dict()), new.param_groups, [list('abc')])
+        to_layout(state, layout(['a', 'x']), layout(['abc']))

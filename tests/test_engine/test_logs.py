@@ -7,20 +7,36 @@ from mmengine.logging import MessageHub
 from agvm_mm.engine.logs import log_measurement, modules_of, read_log
 
 
-def test_a_measurement_is_logged_by_module(request):
+def logged(request, name):
     hub = MessageHub.get_instance(request.node.name)
     log_measurement(
-        hub,
-        4,
-        variance=dict(backbone=0.5, neck=float('nan')),
-        lr_scale=dict(backbone=1.0, neck=1.5))
-    logged = {name: buffer.current() for name, buffer in
-              hub.log_scalars.items()}  # yapf: disable
-    assert logged == {
+        hub, name, dict(num_replicas=4, skipped=0),
+        dict(
+            variance=dict(backbone=0.5, neck=float('nan')),
+            lr_scale=dict(backbone=1.0, neck=1.5)))
+    return {
+        name: buffer.current()
+        for name, buffer in hub.log_scalars.items()
+    }
+
+
+def test_a_measurement_is_logged_by_module(request):
+    assert logged(request, None) == {
         'train/agvm/variance/backbone': 0.5,
         'train/agvm/lr_scale/backbone': 1.0,
         'train/agvm/lr_scale/neck': 1.5,
         'train/agvm/num_replicas': 4,
+        'train/agvm/skipped': 0,
+    }
+
+
+def test_one_of_several_wrappers_logs_under_a_name_of_its_own(request):
+    assert logged(request, 'generator') == {
+        'train/agvm/variance/generator.backbone': 0.5,
+        'train/agvm/lr_scale/generator.backbone': 1.0,
+        'train/agvm/lr_scale/generator.neck': 1.5,
+        'train/agvm/num_replicas/generator': 4,
+        'train/agvm/skipped/generator': 0,
     }
 
 

@@ -8,6 +8,7 @@ from tests.toy import (
     ToyDetector,
     build_wrapper,
     samples,
+    sums_of,
     train,
     train_from_scratch,
     train_step,
@@ -17,12 +18,9 @@ from tests.toy import (
 def test_samples_are_counted():
     model = ToyDetector().double()
     wrapper = build_wrapper(model, accumulative_counts=2, begin=0)
-    finish, seen = wrapper.replicas.finish, []
-    wrapper.replicas.finish = lambda scale: seen.append(finish(scale)) or seen[
-        -1]
-    train(model, wrapper, 2, range(1))
-    assert seen[0].num_samples == 8
-    assert seen[0].num_replicas == 2
+    sums, = sums_of(wrapper, lambda: train(model, wrapper, 2, range(1)))
+    assert sums.num_samples == 8
+    assert sums.num_replicas == 2
 
 
 def test_a_last_update_of_one_micro_batch_is_not_measured():
@@ -34,6 +32,8 @@ def test_a_last_update_of_one_micro_batch_is_not_measured():
     for i in range(5):
         train_step(model, wrapper, inputs, targets[:, :] + i)
         states.append(wrapper.state_dict()['agvm'])
+    assert [state.pop('updates') for state in states] == [0, 1, 1, 2, 3]
+    assert [state.pop('skipped') for state in states] == [0, 0, 0, 0, 1]
     assert wrapper.message_hub.get_scalar(
         'train/agvm/num_replicas').data[0].tolist() == [2, 2]
     assert states[4] == states[3]
@@ -83,9 +83,9 @@ def test_other_updates_leave_nothing_behind():
     wrapper.initialize_count_status(model, 0, 100)
     for update in range(9):
         train(model, wrapper, 2, range(update, update + 1))
-        assert not wrapper.replicas.samples.total
+        assert wrapper._measurement is None
         assert not any(p._backward_hooks for p in model.parameters())
-    wrapper.replicas.observe = None  # would fail if called
+    wrapper.replicas.watch = None  # would fail if called
     train(model, wrapper, 2, range(9, 11))
 
 

@@ -84,14 +84,14 @@ def test_each_module_steps_at_its_own_lr():
     for i in (0, 4):
         train_step(model, wrapper, inputs[i:i + 4], targets[i:i + 4])
     module_of = {
-        n: g['module']
+        p: g['module']
         for g in wrapper.optimizer.param_groups
-        for n in g['param_names']
+        for p in g['params']
     }
     for (name, parameter), grad in zip(model.named_parameters(), grads):
         torch.testing.assert_close(
             parameter.data,
-            before[name] - 0.01 * lr_scale[module_of[name]] * grad)
+            before[name] - 0.01 * lr_scale[module_of[parameter]] * grad)
 
 
 def lrs_of_steps(wrapper, model, updates):
@@ -110,7 +110,7 @@ def test_begin_end_and_interval_count_updates():
     measured = []
     update = wrapper.modulator.update
     wrapper.modulator.update = lambda variance: (measured.append(
-        (wrapper.inner_count - 1) // 2), update(variance))
+        wrapper.clock.updates), update(variance))
     lrs = lrs_of_steps(wrapper, model, range(20))
     assert measured == [4, 7, 10]
     scaled = [len(set(groups)) > 1 for groups in lrs]
@@ -184,7 +184,9 @@ def test_log():
     for module, value in noise_scale.items():
         assert scalars[f'train/agvm/noise_scale/{module}'][-1] == value
     kinds = {key.split('/')[2] for key in scalars}
-    assert kinds == {'variance', 'lr_scale', 'noise_scale', 'num_replicas'}
+    assert kinds == {
+        'variance', 'lr_scale', 'noise_scale', 'num_replicas', 'skipped'
+    }
 
 
 def test_one_replica_is_refused_before_training():

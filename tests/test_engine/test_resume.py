@@ -43,7 +43,12 @@ def test_state_is_plain_and_by_name():
     _, wrapper = train_from_scratch(range(10))
     state = wrapper.state_dict()['agvm']
     assert state['lr_scale'] == wrapper.modulator.lr_scale
-    assert set(state) == {'lr_scale', 'noise_scale'}
+    assert set(state) == {
+        'lr_scale', 'noise_scale', 'updates', 'begin', 'skipped', 'layout'
+    }
+    assert state['updates'] == 10
+    for group in wrapper.state_dict()['param_groups']:
+        assert 'module' not in group
     assert all(type(mu) is float for mu in state['lr_scale'].values())
 
 
@@ -88,10 +93,7 @@ def test_resume_with_other_modules(warnings):
                for message in warnings())
     # Each parameter's momentum has gone with its name.
     names = dict(model.named_parameters())
-    moved = dict(
-        zip((n for g in other.optimizer.param_groups
-             for n in g['param_names']),
-            (p for g in other.optimizer.param_groups for p in g['params'])))
+    moved = {n: p for p, n in other.groups.names.items()}
     for name, parameter in names.items():
         assert torch.equal(
             wrapper.optimizer.state[parameter]['momentum_buffer'],

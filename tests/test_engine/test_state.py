@@ -5,6 +5,7 @@ import torch
 from agvm_mm.algorithm.modulator import Modulator
 from agvm_mm.algorithm.variance import NoiseScale
 from agvm_mm.engine import state
+from agvm_mm.engine.skipped import SkippedMeasurements
 from agvm_mm.engine.state import agvm_state, load_agvm_state
 
 
@@ -24,7 +25,7 @@ def parts(modules, measurements=0):
     for _ in range(measurements):
         modulator.update(1 / values)
         noise_scale.update(4 * values, values / 2, 2, 8)
-    return modulator, noise_scale
+    return modulator, noise_scale, SkippedMeasurements()
 
 
 def test_the_same_modules_take_everything_over(warnings):

@@ -14,9 +14,11 @@ def _model():
 
 
 def parameters_of(model):
-    names, tensors = zip(*model.named_parameters())
-    group = dict(params=list(tensors), param_names=list(names))
-    return [Parameter(tensor, 0, group) for tensor in tensors]
+    group = dict(params=list(model.parameters()))
+    return [
+        Parameter(tensor, 0, group, name)
+        for name, tensor in model.named_parameters()
+    ]
 
 
 def loss_of(model):

@@ -15,7 +15,14 @@ from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
 from tests.distributed import run_ranks
 from tests.test_large_batch.test_sampler import toy_config
-from tests.toy import SAMPLES, ToyDetector, build_wrapper, samples, train
+from tests.toy import (
+    SAMPLES,
+    ToyDetector,
+    build_wrapper,
+    samples,
+    sums_of,
+    train,
+)
 
 UPDATES = range(8)
 
@@ -41,15 +48,9 @@ def train_toy(rank, num_ranks, sharded, micro_batches, optimizer):
         begin=1,
         interval=1)
     wrapper.initialize_count_status(model, 0, len(UPDATES) * micro_batches)
-    measured = []
-    finish = wrapper.replicas.finish
-
-    def recorded(grad_scale):
-        measured.append(finish(grad_scale))
-        return measured[-1]
-
-    wrapper.replicas.finish = recorded
-    train(model, wrapper, micro_batches, UPDATES, rank, num_ranks)
+    measured = sums_of(
+        wrapper, lambda: train(model, wrapper, micro_batches, UPDATES, rank,
+                               num_ranks))
     if sharded:
         assert all(unit._comm_hook is None for unit in wrapper.replicas.units)
     return measured, wrapper.modulator.lr_scale

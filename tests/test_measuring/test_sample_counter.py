@@ -23,14 +23,34 @@ def _counted():
         lambda model, x: model(x, data_samples=list(x)),
     ],
     ids=['positional', 'inputs', 'data_samples'])
-def test_it_counts_while_it_is_active(counted, call):
+def test_it_counts_one_forward_pass(counted, call):
     model, counter = counted
     call(model, torch.zeros(5, 6))
-    assert counter.total == 0
-    counter.active = True
+    assert counter.take() == 0
+    counter.start()
     call(model, torch.zeros(5, 6))
     call(model, torch.zeros(2, 6))
-    assert counter.total == 7
+    counter.stop()
+    call(model, torch.zeros(2, 6))
+    assert counter.take() == 5
+    assert counter.take() == 0
+
+
+def test_only_what_is_called_for_a_loss_counts(counted):
+    model, counter = counted
+    counter.start()
+    model(torch.zeros(2, 6), mode='predict')
+    model(torch.zeros(5, 6), torch.zeros(5, 1), mode='loss')
+    assert counter.take() == 5
+
+
+def test_a_forward_pass_without_a_backward_pass_is_forgotten(counted):
+    model, counter = counted
+    for size in (5, 3):
+        counter.start()
+        model(torch.zeros(size, 6))
+        counter.stop()
+    assert counter.take() == 3
 
 
 def test_what_has_no_length_counts_nothing():
@@ -42,9 +62,9 @@ def test_what_has_no_length_counts_nothing():
 
     model, counter = Model(), SampleCounter()
     counter.attach(model)
-    counter.active = True
+    counter.start()
     model(3.0)
-    assert counter.total == 0
+    assert counter.take() == 0
 
 
 @pytest.mark.parametrize(
@@ -52,9 +72,9 @@ def test_what_has_no_length_counts_nothing():
     ids=['deepcopy', 'pickle'])
 def test_a_copy_of_the_model_counts_nothing(counted, copied):
     model, counter = counted
-    counter.active = True
+    counter.start()
     other = copied(model)
     other(torch.zeros(5, 6))
-    assert counter.total == 0
+    assert counter.take() == 0
     model(torch.zeros(5, 6))
-    assert counter.total == 5
+    assert counter.take() == 5

@@ -1,0 +1,121 @@
+"""What a run learns from its measurements, and remembers."""
+from __future__ import annotations
+
+from typing import Sequence
+
+from mmengine.logging import MessageHub
+from torch.optim import Optimizer
+
+from agvm_mm.algorithm.modulator import Modulator
+from agvm_mm.algorithm.variance import NoiseScale
+from agvm_mm.measuring.measurement import Measurement, Sums
+
+from .logs import log_measurement
+from .skipped import NON_FINITE, SkippedMeasurements, problems_of
+from .state import agvm_state, load_agvm_state
+
+
+class Modulation:
+    """Takes in the measurements of a run.
+
+    Args:
+        modules (Sequence[str]): The modules' names.
+        options (dict): From :func:`~agvm_mm.engine.options.checked_options`.
+        partly (bool): Whether one module's non-finite gradient leaves the
+            others measured.
+
+    Attributes:
+        modulator (Modulator): With the factors.
+        noise_scale (NoiseScale): With its running sums.
+        skipped (SkippedMeasurements): Their count.
+        name (str, optional): Of the optimizer wrapper in an
+            ``OptimWrapperDict``.
+
+    Raises:
+        ValueError: If the anchor is none of the modules, or several.
+    """
+
+    def __init__(self, modules: Sequence[str], options: dict, *,
+                 partly: bool) -> None:
+        self.modulator = Modulator(
+            modules,
+            anchor=options['anchor'],
+            momentum=options['momentum'],
+            ratio_range=tuple(options['ratio_range']))
+        self.noise_scale = NoiseScale(modules, momentum=options['momentum'])
+        self.skipped = SkippedMeasurements()
+        self.name: str | None = None
+        self._partly = partly
+        self._sums: Sums | None = None
+
+    def take(self, measurement: Measurement | None,
+             optimizer: Optimizer) -> None:
+        """Finish a measurement that is due, and learn from it.
+
+        A collective: every rank must call it.
+
+        Args:
+            measurement (Measurement, optional): Of the update; None if nothing
+                of it was seen.
+            optimizer (Optimizer): Before its step, so that its parameters
+                still have their gradients.
+        """
+        self._sums = None
+        if measurement is None:
+            self.skipped.record('no backward pass of it went through the '
+                                'optimizer wrapper')
+            return
+        sums = measurement.finish()
+        if sums is None:
+            self.skipped.record('there was a single gradient replica')
+            return
+        problems = problems_of(sums, self.modulator.modules, optimizer)
+        anchor = self.modulator.modules[self.modulator.anchor]
+        bad = [m for m, problem in problems.items() if problem == NON_FINITE]
+        if measurement.failed:
+            self.skipped.record(measurement.failed)
+        elif anchor in problems:
+            self.skipped.record(f'the anchor, {anchor}, {problems[anchor]}')
+        elif bad:
+            self.skipped.record(f'the module {", ".join(bad)} {NON_FINITE}')
+        else:
+            self.skipped.record(None, problems)
+        if bad and not self._partly:
+            return
+        self.modulator.update(sums.variance)
+        if sums.num_samples:
+            self.noise_scale.update(sums.sum_sq, sums.mean_sq,
+                                    sums.num_replicas,
+                                    sums.num_samples / sums.num_replicas)
+        self._sums = sums
+
+    def log(self, hub: MessageHub) -> None:
+        """Write what the last measurement told.
+
+        Args:
+            hub (MessageHub): The run's.
+        """
+        sums = self._sums
+        scalars: dict[str, float] = dict(skipped=self.skipped.count)
+        values: dict[str, dict[str, float]] = {}
+        if sums is not None:
+            scalars['num_replicas'] = sums.num_replicas
+            values = dict(
+                variance=dict(
+                    zip(self.modulator.modules, sums.variance.tolist())),
+                lr_scale=self.modulator.lr_scale,
+                noise_scale=self.noise_scale.values())
+        log_measurement(hub, self.name, scalars, values)
+
+    def state_dict(self) -> dict:
+        """The state by the modules' names."""
+        return agvm_state(self.modulator, self.noise_scale, self.skipped)
+
+    def load_state_dict(self, state: dict | None) -> None:
+        """Take over the state of the modules that both runs know.
+
+        Args:
+            state (dict, optional): From :meth:`state_dict`; None if the
+                checkpoint was written without AGVM.
+        """
+        load_agvm_state(state, self.modulator, self.noise_scale, self.skipped)

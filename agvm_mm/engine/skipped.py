@@ -1,0 +1,88 @@
+"""Measurements that were due and could not be taken."""
+from __future__ import annotations
+
+import logging
+from typing import Mapping, Sequence
+
+import torch
+from mmengine.logging import print_log
+from torch.optim import Optimizer
+
+from agvm_mm.measuring.direction import is_adam_like
+from agvm_mm.measuring.measurement import Sums
+
+# Of skips in a row, after which there is a warning.
+PATIENCE = 10
+NON_FINITE = 'has a gradient that is not finite'
+
+
+class SkippedMeasurements:
+    """Counts them, and tells why if it goes on.
+
+    Attributes:
+        count (int): Measurements that were skipped.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._in_a_row: dict[str | None, int] = {}
+
+    def record(self, reason: str | None,
+               modules: Mapping[str, str] | None = None) -> None:
+        """Take in a measurement that was due.
+
+        Args:
+            reason (str, optional): Why it could not be taken; None if it was.
+            modules (Mapping[str, str], optional): Modules that could not be
+                measured though others were, and why. Defaults to None.
+        """
+        self.count += reason is not None
+        why = {**(modules or {}), **({} if reason is None else {None: reason})}
+        self._in_a_row = {
+            module: self._in_a_row.get(module, 0) + 1
+            for module in why
+        }
+        for module, times in self._in_a_row.items():
+            if times == PATIENCE:
+                self._warn(module, why[module])
+
+    @staticmethod
+    def _warn(module: str | None, problem: str) -> None:
+        what = problem if module is None else f'the module {module} {problem}'
+        print_log(
+            f'AGVM could not measure the last {PATIENCE} updates that were '
+            f'due: {what}. Learning-rate factors stay as they are meanwhile.',
+            logger='current',
+            level=logging.WARNING)
+
+
+def problems_of(sums: Sums, modules: Sequence[str],
+                optimizer: Optimizer) -> dict[str, str]:
+    """Why modules have no variance, by their names.
+
+    Args:
+        sums (Sums): Of the update.
+        modules (Sequence[str]): The modules' names.
+        optimizer (Optimizer): Before its step, so that its parameters still
+            have their gradients.
+    """
+    finite = torch.isfinite(sums.sum_sq) & torch.isfinite(sums.mean_sq)
+    measured = torch.isfinite(sums.variance)
+    return {
+        module: _without_gradient(module, optimizer) if good else NON_FINITE
+        for module, good, done in zip(modules, finite.tolist(),
+                                      measured.tolist()) if not done
+    }
+
+
+def _without_gradient(module: str, optimizer: Optimizer) -> str:
+    groups = [g for g in optimizer.param_groups if g['module'] == module]
+    graded = [(p, g) for g in groups for p in g['params']
+              if p.grad is not None]
+    if not graded:
+        return ('has no gradient: it is frozen, or the loss does not depend '
+                'on it')
+    if all(is_adam_like(g) and not optimizer.state.get(p) for p, g in graded):
+        return ('has no second moments in its optimizer yet, which come with '
+                'the first step')
+    return 'has a gradient of zero, in all or in half of the replicas'

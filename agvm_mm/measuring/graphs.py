@@ -1,0 +1,24 @@
+"""Keeps a function out of compiled graphs."""
+from __future__ import annotations
+
+import torch
+
+
+def outside_of_graphs(function):
+    """Let ``torch.compile`` call a function instead of tracing it.
+
+    What hooks and schedules do changes from update to update, and each change
+    would compile anew.
+
+    Args:
+        function (Callable): To be called as it is.
+
+    Returns:
+        Callable: The same, for ``torch.compile`` to leave alone.
+    """
+    # torch.compiler.disable imports the whole compiler at once; this one does
+    # at the first call, as torch's own optimizers do when they are built.
+    disable = getattr(torch, '_disable_dynamo', None)
+    if disable is None:  # torch 2.0
+        from torch._dynamo import disable
+    return disable(function)

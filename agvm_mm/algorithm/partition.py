@@ -6,33 +6,40 @@ under it; the partition covers every trainable parameter exactly once.
 """
 from __future__ import annotations
 
-from typing import Iterator, Mapping, Sequence
+from typing import Mapping, Sequence
 
 from torch import nn
 
-# Children of the root that are only containers: their own children are the
-# modules that the paper compares (roi_head.bbox_head, roi_head.mask_head).
-OPENED_CHILDREN = ('roi_head', )
-
-# What wrappers inside of a model put into the names of its parameters: FSDP,
-# activation checkpointing, torch.compile.
-WRAPPERS = ('_fsdp_wrapped_module.', '_checkpoint_wrapped_module.',
-            '_orig_mod.')
+from .parts import default_modules, named_parameters
 
 
-def named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """The parameters of a model, by the names that they have unwrapped.
+def assign_modules(
+    model: nn.Module,
+    modules: Mapping[str, str | Sequence[str]] | None = None,
+) -> dict[str, str]:
+    """Find the module of every parameter, trainable or frozen.
+
+    A parameter's module does not depend on ``requires_grad``, of its own or
+    of others.
 
     Args:
         model (nn.Module): The model, whose parts may be wrapped.
+        modules (dict[str, str or list[str]], optional): As for
+            :func:`partition_parameters`. Defaults to None.
 
-    Yields:
-        tuple[str, nn.Parameter]: As the model's own ``named_parameters``.
+    Returns:
+        dict[str, str]: A parameter's name (from :func:`named_parameters`) to
+        its module's, in the model's own order.
+
+    Raises:
+        ValueError: If ``modules`` is no such dict, if a prefix fits no
+            parameter or is named twice, or if other prefixes leave nothing to
+            a module.
     """
-    for name, parameter in model.named_parameters():
-        for wrapper in WRAPPERS:
-            name = name.replace(wrapper, '')
-        yield name, parameter
+    owner_of = _owners(modules)
+    module_of = _assign(model, owner_of)
+    _check_prefixes(owner_of, module_of, 'parameter')
+    return module_of
 
 
 def partition_parameters(
@@ -41,16 +48,14 @@ def partition_parameters(
 ) -> dict[str, list[str]]:
     """Split the trainable parameters of a model into named modules.
 
-    By default a module is a top-level child of the model, named as the child;
-    ``roi_head`` is opened one level, and a parameter that hangs directly on
-    the root is a module of its own.  In a model that has no backbone, but
-    detectors that have one (a tracker's ``detector``, a ``student``), these
-    are split likewise, as ``detector.backbone``.  ``modules`` names others,
-    which come first: among its prefixes the longest that fits a parameter
-    wins, and what none of them fits stays where the default puts it.
+    By default the modules are those of
+    :func:`~agvm_mm.algorithm.parts.default_modules`.  ``modules`` names
+    others, which come first: among its prefixes the longest that fits a
+    parameter wins, and what none of them fits stays where the default puts
+    it.
 
     Args:
-        model (nn.Module): The model, not wrapped by DDP.
+        model (nn.Module): The model, whose parts may be wrapped.
         modules (dict[str, str or list[str]], optional): Module name to the
             prefix, or prefixes, of its parameters' names. A prefix ends at a
             dot or at the name's end: ``'neck.fpn'`` does not fit
@@ -58,34 +63,74 @@ def partition_parameters(
 
     Returns:
         dict[str, list[str]]: Module name to the names of its trainable
-        parameters. Modules and names are in the model's own order.
+        parameters. Modules and names are in the model's own order; what joins
+        a module does not change the module's place.
 
     Raises:
         ValueError: If ``modules`` is no such dict, if a prefix fits no
             trainable parameter or is named twice, or if other prefixes leave
             nothing to a module.
     """
-    parameters = dict(named_parameters(model))
-    names = [n for n, p in parameters.items() if p.requires_grad]
     owner_of = _owners(modules)
-    # By all names: a backbone that is frozen is one nevertheless.
-    nested = _nested_detectors(list(parameters))
-    partition: dict[str, list[str]] = {}
-    for name in names:
-        module = _module_of(name, owner_of, nested)
-        partition.setdefault(module, []).append(name)
+    everything = _assign(model, owner_of)
+    module_of = {
+        name: everything[name]
+        for name, parameter in named_parameters(model)
+        if parameter.requires_grad
+    }
+    _check_prefixes(owner_of, module_of, 'trainable parameter')
+    partition: dict[str, list[str]] = {
+        module: []
+        for module in _in_order(module_of)
+    }
+    for name, module in module_of.items():
+        partition[module].append(name)
+    return partition
 
+
+def _assign(model: nn.Module, owner_of: Mapping[str, str]) -> dict[str, str]:
+    by_default = default_modules(model)
+    return {
+        name: _longest(name, owner_of) or _longest(name, by_default)
+        for name, _ in named_parameters(model)
+    }
+
+
+def _longest(name: str, owner_of: Mapping[str, str]) -> str | None:
+    """The owner of the longest prefix that fits a name."""
+    parts = name.split('.')
+    prefixes = ('.'.join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((owner_of[p] for p in prefixes if p in owner_of), None)
+
+
+def _in_order(module_of: Mapping[str, str]) -> list[str]:
+    """The modules, each where its own parameters begin.
+
+    A parameter of the model's root comes before all others, whichever module
+    it joins.
+    """
+    first: dict[str, int] = {}
+    own: dict[str, int] = {}
+    for position, (name, module) in enumerate(module_of.items()):
+        first.setdefault(module, position)
+        if _fits(name, module):
+            own.setdefault(module, position)
+    return sorted(first, key=lambda module: own.get(module, first[module]))
+
+
+def _check_prefixes(owner_of: Mapping[str, str], module_of: Mapping[str, str],
+                    kind: str) -> None:
+    """Every prefix fits a name, and every module has one."""
     for prefix, module in owner_of.items():
-        if not any(_fits(name, prefix) for name in names):
+        if not any(_fits(name, prefix) for name in module_of):
             raise ValueError(
                 f'agvm.modules[{module!r}]: the prefix {prefix!r} fits no '
-                'trainable parameter. Prefixes that fit: '
-                f'{", ".join(_prefixes(names))}')
-        if module not in partition:
+                f'{kind}. Prefixes that fit: '
+                f'{", ".join(_prefixes(list(module_of)))}')
+        if module not in module_of.values():
             raise ValueError(
                 f'agvm.modules[{module!r}] is left without parameters: longer '
                 'prefixes of other modules claim all of them')
-    return partition
 
 
 def _owners(
@@ -117,29 +162,6 @@ def _owners(
 
 def _fits(name: str, prefix: str) -> bool:
     return name == prefix or name.startswith(prefix + '.')
-
-
-def _nested_detectors(names: Sequence[str]) -> set[str]:
-    """Children of the root that have the backbone which the root has not."""
-    if any(_fits(name, 'backbone') for name in names):
-        return set()
-    return {
-        name.split('.')[0]
-        for name in names if name.split('.')[1:2] == ['backbone']
-    }
-
-
-def _module_of(name: str, owner_of: Mapping[str, str],
-               nested: set[str]) -> str:
-    fitting = [prefix for prefix in owner_of if _fits(name, prefix)]
-    if fitting:
-        return owner_of[max(fitting, key=len)]
-    parts = name.split('.')
-    # Within a nested detector everything is one level deeper.
-    depth = 1 + (parts[0] in nested and len(parts) > 2)
-    if parts[depth - 1] in OPENED_CHILDREN and len(parts) > depth + 1:
-        depth += 1
-    return '.'.join(parts[:depth])
 
 
 def _prefixes(names: Sequence[str]) -> list[str]:

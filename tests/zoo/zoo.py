@@ -5,6 +5,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
@@ -16,6 +17,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.utils import get_installed_path
 
 from agvm_mm import partition_parameters
+from agvm_mm.algorithm.partition import assign_modules
 from tests.meta import build_on_meta
 
 PACKAGES = ('mmdet', 'mmseg')
@@ -92,6 +94,8 @@ def _compare(cfg: Config, model: torch.nn.Module, anchor: str) -> str:
     partition = partition_parameters(model)
     covered = [name for names in partition.values() for name in names]
     assert sorted(covered) == sorted(trainable), 'the partition has gaps'
+    tensors = Counter(assign_modules(model).values())
+    assert min(tensors.values()) > 1, f'a module of one tensor: {tensors}'
 
     plain = dict(cfg.optim_wrapper)
     # AMP's wrapper asks for a GPU; its groups are the plain one's.

@@ -45,7 +45,8 @@ def options(digits, *more):
         for e in ('val', 'test')
     ]
     settings += [
-        'train_dataloader.batch_size=2', 'optim_wrapper.agvm.begin=1',
+        'total_batch_size=4', 'train_dataloader.batch_size=2',
+        'optim_wrapper.agvm.begin=1',
         'optim_wrapper.agvm.interval=2', 'default_hooks.logger.interval=1',
         'default_hooks.checkpoint.interval=1'
     ]

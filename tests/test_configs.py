@@ -38,6 +38,7 @@ def test_every_pipeline_is_there():
 def test_it_builds(path):
     cfg = load(path)
     assert cfg.total_batch_size == 16
+    assert cfg.runner_type == 'TotalBatchRunner'
     assert dict(type='TotalBatchSizeHook') in cfg.custom_hooks
     model = MODELS.build(cfg.model)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 import agvm_mm  # noqa: F401
 from agvm_mm.algorithm.partition import partition_parameters
 from agvm_mm.datasets import write_digits
+from agvm_mm.engine.plan import agvm_options, measured_updates
 from agvm_mm.large_batch import resolve, square_root_lr
 from agvm_mm.large_batch.plan import learning_rates, make_plan
 from tests.meta import build_on_meta
@@ -101,6 +102,7 @@ def test_plan(path):
     _, schedule, batch = fields(path)
     cfg = load(path)
     assert cfg.total_batch_size == batch
+    assert cfg.runner_type in ('TotalBatchRunner', 'TotalBatchFlexibleRunner')
     assert dict(type='TotalBatchSizeHook') in cfg.custom_hooks
     on_coco = path.name.endswith('coco.py')
     updates = (COCO_UPDATES[schedule] if on_coco else ADE20K_UPDATES)[batch]
@@ -113,9 +115,10 @@ def test_plan(path):
         assert plan.updates == updates
         assert plan.total_batch_size == batch
         assert plan.samples_per_gpu <= cfg.max_samples_per_gpu
-        if plan.agvm:
-            assert plan.measured_updates > 20
-            assert plan.agvm['interval'] == (5 if batch > 1024 else 10)
+        options = agvm_options(cfg, plan)
+        if options:
+            assert measured_updates(plan, options) > 20
+            assert options['interval'] == (5 if batch > 1024 else 10)
     # Each learning rate is where its source says, and so follows the rule.
     source = cfg.lr_source
     if 'lr' in source:
@@ -130,7 +133,7 @@ def test_agvm_begins_after_the_warmup(path):
     rates = learning_rates(cfg, plan)
     warmup = rates.index(max(rates))
     wait = 12 if cfg.total_batch_size == 10240 else 100
-    assert plan.agvm['begin'] == warmup + wait
+    assert agvm_options(cfg, plan)['begin'] == warmup + wait
     assert rates[0] == pytest.approx(max(rates) / 1000)
     if 'clip_grad_range' in cfg.optim_wrapper:
         first, last = cfg.optim_wrapper.clip_grad_range

@@ -13,7 +13,9 @@ from pathlib import Path
 import yaml
 from mmengine.config import Config
 
+from agvm_mm.engine.plan import agvm_options
 from agvm_mm.large_batch.plan import Plan, drops, learning_rates, make_plan
+from agvm_mm.large_batch.settings import with_agvm
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = dict(
@@ -109,8 +111,9 @@ def describe_row(path: Path, cfg: Config, plan: Plan, rates: list[float],
                  small: bool, sources: Sources) -> tuple[str, ...]:
     """One row of a table, a cell for each of :data:`COLUMNS`."""
     peak = max(rates)
+    options = agvm_options(cfg, plan)
     optimizer = cfg.optim_wrapper.optimizer
-    method = ('' if plan.agvm is None else 'AGVM + ') + optimizer.type
+    method = ('' if options is None else 'AGVM + ') + optimizer.type
     updates = f'{plan.updates:,}'
     if plan.epochs is not None:
         updates += f', {plan.epochs} epochs'
@@ -120,10 +123,10 @@ def describe_row(path: Path, cfg: Config, plan: Plan, rates: list[float],
                 f'{cfg.lr_source.batch:,} ({rule})')
     falls = [f'{u:,}' for u in drops(rates)] or ['polynomial']
     agvm = '-'
-    if plan.agvm is not None:
-        agvm = (f'from {plan.agvm["begin"]:,} '
+    if options is not None:
+        agvm = (f'from {options["begin"]:,} '
                 f'{sources.mark(cfg.agvm_source.begin)}, each '
-                f'{plan.agvm["interval"]} {sources.mark("paper")}')
+                f'{options["interval"]} {sources.mark("paper")}')
         if 'clip_grad_range' in cfg.optim_wrapper:
             first, last = cfg.optim_wrapper.clip_grad_range
             agvm += (f', clip {first:,}-{last:,} '
@@ -149,7 +152,7 @@ def describe_row(path: Path, cfg: Config, plan: Plan, rates: list[float],
 def index_entry(path: Path, cfg: Config, plan: Plan) -> dict:
     """One model in OpenMMLab's model index."""
     optimizer = cfg.optim_wrapper.optimizer.type
-    techniques = ['AGVM', optimizer] if plan.agvm else [optimizer]
+    techniques = ['AGVM', optimizer] if with_agvm(cfg) else [optimizer]
     entry = {
         'Name': path.stem,
         'In Collection': 'AGVM',

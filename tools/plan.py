@@ -9,25 +9,32 @@ import argparse
 import statistics
 import sys
 from pathlib import Path
+from typing import Sequence
 
 from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
 
 from agvm_mm.engine.logs import modules_of, read_log
+from agvm_mm.engine.plan import agvm_options, doubts, measured_updates
 from agvm_mm.large_batch import linear_lr, square_root_lr
 from agvm_mm.large_batch.plan import Plan, drops, learning_rates, make_plan
+from agvm_mm.large_batch.settings import wrappers_of
 
 
-def describe(cfg: Config, plan: Plan) -> list[tuple[str, str]]:
+def describe(cfg: Config,
+             plan: Plan,
+             name: str | None = None) -> list[tuple[str, str]]:
     """Name and value of each line of a plan.
 
     Args:
         cfg (Config): The config.
         plan (Plan): Its plan.
+        name (str, optional): See :func:`agvm_options`.
     """
     total = plan.total_batch_size
-    rates = learning_rates(cfg, plan)
+    rates = learning_rates(cfg, plan, name)
+    wrapper = wrappers_of(cfg)[name]
     peak = max(rates)
     falls = [f'{rates[u]:.4g} at update {u:,}' for u in drops(rates)]
     updates = f'{plan.updates:,}'
@@ -45,18 +52,22 @@ def describe(cfg: Config, plan: Plan) -> list[tuple[str, str]]:
          f'micro-batch{"es" if plan.accumulative_counts > 1 else ""}'),
         ('updates', updates),
         ('images seen', f'{plan.images_seen:,}'),
-        ('learning rate', f'{peak:.4g}, {cfg.optim_wrapper.optimizer.type}'),
+        ('learning rate', f'{peak:.4g}, {wrapper["optimizer"]["type"]}'),
         ('warm-up', f'{rates.index(peak):,} updates, from {rates[0]:.4g}'),
         ('afterwards', ', '.join([*falls, f'{rates[-1]:.4g} at the end'])),
         ('at other batches', f'{"; ".join(other)} (square-root or linear '
          'rule)'),
     ]
-    if plan.agvm is None:
+    options = agvm_options(cfg, plan, name)
+    if options is None:
         return [*lines, ('AGVM', 'none')]
+    auto = wrapper['agvm'].get('begin', 'auto') == 'auto'
+    begin = f'{options["begin"]:,} on' + (
+        ' (the end of the warm-up + 100)' if auto else '')
     return [
         *lines,
-        ('AGVM', f'from update {plan.agvm["begin"]:,} on, measures one in '
-         f'{plan.agvm["interval"]}: {plan.measured_updates:,} times'),
+        ('AGVM', f'from update {begin}, measures one in '
+         f'{options["interval"]}: {measured_updates(plan, options):,} times'),
         ('replicas', f'{plan.num_replicas:,}'),
     ]
 
@@ -112,8 +123,13 @@ def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
         'much)')
 
 
-def main() -> None:
-    """Read the command line and print."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line and print.
+
+    Args:
+        argv (Sequence[str], optional): The command line. Defaults to None,
+            that of the process.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('config', help='config file')
@@ -137,7 +153,7 @@ def main() -> None:
         action=DictAction,
         metavar='KEY=VALUE',
         help='change settings of the config, as total_batch_size=768')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     console = Console()
     try:
         cfg = Config.fromfile(args.config)
@@ -146,24 +162,25 @@ def main() -> None:
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
         plan = make_plan(cfg, args.gpus)
-        table = Table(
-            title=Path(args.config).stem,
-            title_justify='left',
-            box=None,
-            show_header=False)
-        for line in describe(cfg, plan):
-            table.add_row(*line)
-        console.print(table)
+        for name in wrappers_of(cfg):
+            title = Path(args.config).stem
+            table = Table(
+                title=title if name is None else f'{title}: {name}',
+                title_justify='left',
+                box=None,
+                show_header=False)
+            for line in describe(cfg, plan, name):
+                table.add_row(*line)
+            console.print(table)
         if args.work_dir is not None:
             noise, verdict = noise_table(args.work_dir, plan)
             console.print(noise)
             console.print(verdict)
+        for name in wrappers_of(cfg):
+            for doubt in doubts(cfg, plan, name):
+                console.print(doubt)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'plan.py: {error}')
-    if plan.agvm is not None and not plan.measured_updates:
-        console.print(
-            f'AGVM will do nothing: agvm.begin={plan.agvm["begin"]}, '
-            f'but the training ends after {plan.updates} updates')
 
 
 if __name__ == '__main__':

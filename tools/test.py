@@ -4,17 +4,21 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
+from typing import Sequence
 
 from mmengine.config import Config, DictAction
 from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
-import agvm_mm.cpu  # noqa: F401  (and its checkpoints load)
-from agvm_mm.compat.checkpoint import check_checkpoint, force_safe_loading
+import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
+from agvm_mm.compat.checkpoint import (
+    allow_mmengine_checkpoints,
+    check_checkpoint,
+    force_safe_loading,
+)
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments of mmdet's own tools/test.py."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
@@ -42,7 +46,7 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=0,
         help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'--out {args.out}: the file must be a .pkl or .pickle')
     try:
@@ -53,10 +57,16 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    """Test."""
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Test.
+
+    Args:
+        argv (Sequence[str], optional): The command line. Defaults to None,
+            that of the process.
+    """
+    args = parse_args(argv)
     force_safe_loading()
+    allow_mmengine_checkpoints()
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:
@@ -68,8 +78,7 @@ def main() -> None:
         cfg.work_dir = osp.join('work_dirs', name)
     cfg.load_from = args.checkpoint
 
-    runner = (
-        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
+    runner = RUNNERS.build(cfg)
     if args.out:
         runner.test_evaluator.metrics.append(
             DumpResults(out_file_path=args.out))

@@ -5,28 +5,26 @@ import argparse
 import os
 import os.path as osp
 import sys
+from typing import Sequence
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import find_latest_checkpoint
 
 import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
 from agvm_mm.compat.checkpoint import (
+    allow_mmengine_checkpoints,
     check_checkpoint,
     check_resume,
     force_safe_loading,
 )
-from agvm_mm.large_batch import resolve
-
-# Where each launcher tells the number of processes.
-WORLD_SIZE = dict(
-    pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
-# Who sets one of these on the command line splits the total batch by hand.
-BY_HAND = {'train_dataloader.batch_size', 'optim_wrapper.accumulative_counts'}
+from agvm_mm.engine.runner import use_mixed_precision
+from agvm_mm.large_batch import resolve_here
+from agvm_mm.large_batch.settings import with_agvm
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments of mmdet's own tools/train.py, and one more."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
@@ -34,6 +32,15 @@ def parse_args() -> argparse.Namespace:
         '--work-dir',
         help='folder for logs and checkpoints (default: '
         'work_dirs/<config name>)')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='train with automatic mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the batch, as auto_scale_lr of the '
+        'config says; not beside total_batch_size')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -64,9 +71,46 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=0,
         help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config, with what the command line says of it.
+
+    Raises:
+        ValueError: If the config has no place for an argument.
+    """
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join('work_dirs', name)
+    if args.amp:
+        use_mixed_precision(cfg)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                '--auto-scale-lr needs the batch that lr is of: set '
+                'auto_scale_lr=dict(base_batch_size=16) in the config')
+        cfg.auto_scale_lr.enable = True
+    if args.resume == 'auto':
+        cfg.resume = True
+        cfg.load_from = None
+    elif args.resume:
+        cfg.resume = True
+        cfg.load_from = args.resume
+    if args.samples_per_gpu is not None:
+        cfg.max_samples_per_gpu = args.samples_per_gpu
+    if args.launcher != 'none' and not torch.cuda.is_available():
+        cfg.setdefault('model_wrapper_cfg',
+                       dict(type='CPUDistributedDataParallel'))
+    return cfg
 
 
 def check_data(cfg: Config, config: str) -> None:
@@ -95,66 +139,30 @@ def checkpoint_of(cfg: Config) -> str | None:
     return cfg.get('load_from')
 
 
-def world_size(launcher: str) -> int:
-    """The number of processes, as the launcher tells it.
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train.
 
-    Raises:
-        ValueError: If it does not.
+    Args:
+        argv (Sequence[str], optional): The command line. Defaults to None,
+            that of the process.
     """
-    if launcher == 'none':
-        return 1
-    variable = WORLD_SIZE[launcher]
-    if variable not in os.environ:
-        raise ValueError(
-            f'--launcher {launcher} expects {variable} in the environment: '
-            'start this command with the launcher, as tools/dist_train.sh and '
-            'tools/slurm_train.sh do')
-    return int(os.environ[variable])
-
-
-def main() -> None:
-    """Train."""
-    args = parse_args()
+    args = parse_args(argv)
     force_safe_loading()
-    cfg = Config.fromfile(args.config)
-    cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        name = osp.splitext(osp.basename(args.config))[0]
-        cfg.work_dir = osp.join('work_dirs', name)
-    if args.resume == 'auto':
-        cfg.resume = True
-        cfg.load_from = None
-    elif args.resume:
-        cfg.resume = True
-        cfg.load_from = args.resume
-    if args.launcher != 'none' and not torch.cuda.is_available():
-        cfg.setdefault('model_wrapper_cfg',
-                       dict(type='CPUDistributedDataParallel'))
-    # TotalBatchSizeHook tells who splits by hand if the total is missed.
-    split = 'total_batch_size' in cfg and not (BY_HAND
-                                               & set(args.cfg_options or {}))
+    allow_mmengine_checkpoints()
     try:
+        cfg = read_config(args)
         check_data(cfg, args.config)
         checkpoint = checkpoint_of(cfg)
         if checkpoint is not None:
             check_checkpoint(checkpoint)
             if cfg.get('resume'):
-                check_resume(checkpoint, 'agvm' in cfg.optim_wrapper)
-        if args.samples_per_gpu is not None:
-            cfg.max_samples_per_gpu = args.samples_per_gpu
-            split = True
-        if split:
-            cfg = resolve(cfg, world_size(args.launcher))
+                check_resume(checkpoint, with_agvm(cfg))
+        if 'total_batch_size' in cfg or args.samples_per_gpu is not None:
+            # Under any runner, and refused before it is built.
+            cfg = resolve_here(cfg, args.launcher)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'train.py: {error}')
-
-    runner = (
-        RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
-    runner.train()
+    RUNNERS.build(cfg).train()
 
 
 if __name__ == '__main__':

@@ -87,7 +87,10 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
     allow_mmengine_checkpoints()
     checkpoint = torch.load(
         path, map_location='cpu', mmap=True, weights_only=True)
-    if 'agvm' in checkpoint.get('optimizer', {}):
+    optimizer = checkpoint.get('optimizer', {})
+    # Of several optimizers it is a dict of their states.
+    states = [optimizer, *optimizer.values()]
+    if any(isinstance(s, dict) and 'agvm' in s for s in states):
         raise ValueError(
             f'checkpoint {path} was written with AGVM, whose optimizer has '
             'other groups than one without. To go on without AGVM keep it in '

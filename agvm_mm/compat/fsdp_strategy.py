@@ -28,6 +28,8 @@ from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
+from .checkpoint import allow_mmengine_checkpoints
+
 # What FSDP itself makes of an optimizer's state.
 MANAGED = ('state', 'param_groups')
 
@@ -96,6 +98,16 @@ class AGVMFSDPStrategy(FSDPStrategy):
         own = {k: v for k, v in state_dict.items() if k not in MANAGED}
         self.optim_wrapper.load_state_dict({**managed, **own})
 
+    def load_checkpoint(self, filename: str, **kwargs: Any) -> dict:
+        """Load a checkpoint, under torch's safe loader too.
+
+        Args:
+            filename (str): The checkpoint.
+            **kwargs: For ``FSDPStrategy``.
+        """
+        allow_mmengine_checkpoints()
+        return super().load_checkpoint(filename, **kwargs)
+
     def resume(self, filename: str, **kwargs: Any) -> dict:
         """Resume, and tell the optimizer wrapper its iteration.
 
@@ -103,6 +115,7 @@ class AGVMFSDPStrategy(FSDPStrategy):
             filename (str): The checkpoint.
             **kwargs: For ``FSDPStrategy``.
         """
+        allow_mmengine_checkpoints()
         checkpoint = super().resume(filename, **kwargs)
         self.optim_wrapper.initialize_count_status(
             self.model, checkpoint['meta']['iter'],

@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from .settings import with_agvm
 from .total_batch import split_batch
 
 
@@ -21,36 +22,45 @@ class UpdateParamSchedulerHook(ParamSchedulerHook):
     rate that it has in a run without accumulation. A checkpoint holds the
     updates that were done, and a run that goes on from it with another number
     of processes, so with another accumulation, counts on from there.
+
+    Args:
+        accumulative_counts (int, optional): Micro-batches of one update, to
+            which the config's iterations were scaled. Defaults to None, the
+            optimizer wrapper's own.
     """
+
+    def __init__(self, accumulative_counts: int | None = None) -> None:
+        self.accumulative_counts = accumulative_counts
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write the updates done into the checkpoint's meta data."""
-        checkpoint['meta']['updates'] = math.ceil(
-            checkpoint['meta']['iter'] /
-            runner.optim_wrapper._accumulative_counts)
+        checkpoint['meta']['updates'] = math.ceil(checkpoint['meta']['iter'] /
+                                                  self._counts(runner))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn the updates done into iterations of this run."""
         updates = checkpoint.get('meta', {}).get('updates')
         if updates is not None and runner._resume:
-            checkpoint['meta']['iter'] = (
-                updates * runner.optim_wrapper._accumulative_counts)
+            checkpoint['meta']['iter'] = updates * self._counts(runner)
 
     def after_train_iter(self, runner: Runner, *args: Any,
                          **kwargs: Any) -> None:
         """Step the schedulers if the iteration ended an update."""
-        accumulative_counts = runner.optim_wrapper._accumulative_counts
-        if self.every_n_train_iters(runner, accumulative_counts):
+        if self.every_n_train_iters(runner, self._counts(runner)):
             super().after_train_iter(runner, *args, **kwargs)
+
+    def _counts(self, runner: Runner) -> int:
+        return self.accumulative_counts or micro_batches(runner.optim_wrapper)
 
 
 @HOOKS.register_module()
 class TotalBatchSizeHook(Hook):
     """Warns when another total batch runs than the config states.
 
-    That happens under a launcher that does not call :func:`resolve`, such as
-    mmdet's own. It compares ``total_batch_size``, at the top level of the
-    config, with processes x samples x ``accumulative_counts``.
+    That happens under a runner that does not call :func:`resolve`, such as
+    MMEngine's own, and where a batch is split by hand. It compares
+    ``total_batch_size``, at the top level of the config, with processes x
+    samples x ``accumulative_counts``.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -58,28 +68,40 @@ class TotalBatchSizeHook(Hook):
         total = runner.cfg.get('total_batch_size')
         world_size = get_world_size()
         samples = runner.train_dataloader.batch_sampler.batch_size
-        wrapper: Any = runner.optim_wrapper
-        accumulation = getattr(wrapper, '_accumulative_counts', 1)
+        accumulation = micro_batches(runner.optim_wrapper)
         running = world_size * samples * accumulation
         if total is None or running == total:
             return
-        mend = 'launch it with the tools/train.py of agvm_mm, or set '
+        by_hand = str(runner.cfg.get('runner_type')).startswith('TotalBatch')
+        mend = ('leave optim_wrapper.accumulative_counts out' if by_hand else
+                "set runner_type='TotalBatchRunner'")
         try:
-            samples, counts = split_batch(
+            fitting, counts = split_batch(
                 total, world_size,
                 runner.cfg.get('max_samples_per_gpu', samples),
-                2 if hasattr(wrapper, 'modulator') else 1)
+                2 if with_agvm(runner.cfg) else 1)
         except ValueError as error:
             mend = str(error)
         else:
-            mend += (f'train_dataloader.batch_size={samples} and '
+            mend += (f', or set train_dataloader.batch_size={fitting} and '
                      f'optim_wrapper.accumulative_counts={counts}')
             if counts > 1:
                 mend += (f', and multiply by {counts} whatever counts '
                          'iterations')
         MMLogger.get_current_instance().warning(
             f'The config states total_batch_size={total}, but {running} runs '
-            f'({world_size} processes x '
-            f'{runner.train_dataloader.batch_sampler.batch_size} samples x '
-            f'{accumulation} micro-batches), so its learning rate and '
-            f'schedule do not fit: {mend}.')
+            f'({world_size} processes x {samples} samples x {accumulation} '
+            'micro-batches), so its learning rate and schedule do not fit: '
+            f'{mend}.')
+
+
+def micro_batches(optim_wrapper: Any) -> int:
+    """The micro-batches of one update.
+
+    Args:
+        optim_wrapper (OptimWrapper or OptimWrapperDict): Of a runner.
+    """
+    wrappers = getattr(optim_wrapper, 'optim_wrappers', {None: optim_wrapper})
+    return max(
+        getattr(wrapper, '_accumulative_counts', 1)
+        for wrapper in wrappers.values())

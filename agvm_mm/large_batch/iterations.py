@@ -5,6 +5,8 @@ import math
 
 from mmengine.config import Config, ConfigDict
 
+from .settings import counts_updates, schedulers_of, type_name, wrappers_of
+
 # Settings that count iterations: hooks by their type's name, with MMEngine's
 # own default where leaving one out means a number.
 HOOK_COUNTS = {
@@ -13,13 +15,6 @@ HOOK_COUNTS = {
     'EMAHook': dict(interval=1, begin_iter=None),
 }
 LOOP_COUNTS = ('max_iters', 'val_interval', 'val_begin')
-
-
-def _type_name(settings: dict | None) -> str:
-    """The bare name of a ``type`` that may be a name, a path or a class."""
-    kind = (settings or {}).get('type', '')
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition('.')[2]
 
 
 def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
@@ -35,7 +30,7 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
     """
     sampler = cfg.train_dataloader.sampler
     known = ('DefaultSampler', 'InfiniteSampler', 'TotalBatchSampler')
-    if _type_name(sampler) not in known:
+    if type_name(sampler) not in known:
         if by_iteration:  # Each update takes what comes next, of any sampler.
             return
         raise ValueError(
@@ -50,12 +45,57 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
         **settings)
 
 
-def step_schedulers_by_update(cfg: Config, earlier: int,
+def earlier_accumulation(cfg: Config) -> int:
+    """The micro-batches of an update that a config was written for.
+
+    Args:
+        cfg (Config): As a user wrote it, or as it was resolved before.
+
+    Returns:
+        int: 1, unless it was resolved.
+
+    Raises:
+        ValueError: If a wrapper states another number, or is no settings.
+    """
+    if not wrappers_of(cfg):
+        raise ValueError(
+            f'optim_wrapper={cfg.optim_wrapper!r} beside total_batch_size='
+            f'{cfg.total_batch_size} must be a dict, in which '
+            'accumulative_counts can be set')
+    resolved = counts_updates(cfg)
+    stated = {
+        '.'.join(filter(None, ('optim_wrapper', name, 'accumulative_counts'))):
+        wrapper.get('accumulative_counts', 1)
+        for name, wrapper in wrappers_of(cfg).items()
+    }
+    earlier = 1
+    if resolved:
+        earlier = cfg.default_hooks.param_scheduler.get(
+            'accumulative_counts', next(iter(stated.values())))
+    for field, count in stated.items():
+        if count == earlier:
+            continue
+        if resolved:
+            raise ValueError(
+                f'{field}={count} in a config whose iterations are those of '
+                f'accumulative_counts={earlier}: leave it as it was, because '
+                'it follows from the number of processes, or start from the '
+                'config that this one was made of')
+        raise ValueError(
+            f'{field}={count} beside '
+            f'total_batch_size={cfg.total_batch_size}: leave it out, because '
+            'it follows from the number of processes, and write the schedule '
+            'in updates')
+    return earlier
+
+
+def step_schedulers_by_update(cfg: Config, accumulation: int, earlier: int,
                               by_iteration: bool) -> None:
     """Let schedulers that count iterations count updates.
 
     Args:
         cfg (Config): It is changed.
+        accumulation (int): The ``accumulative_counts`` of this run.
         earlier (int): The ``accumulative_counts`` that it was written for.
         by_iteration (bool): Whether the training loop counts iterations.
 
@@ -63,31 +103,21 @@ def step_schedulers_by_update(cfg: Config, earlier: int,
         ValueError: If a scheduler cannot be read in updates.
     """
     hooks = cfg.setdefault('default_hooks', ConfigDict())
-    resolved = _type_name(
-        hooks.get('param_scheduler')) == 'UpdateParamSchedulerHook'
-    if earlier != 1 and not resolved:
-        raise ValueError(
-            f'optim_wrapper.accumulative_counts={earlier} beside '
-            f'total_batch_size={cfg.total_batch_size}: leave it out, because '
-            'it follows from the number of processes, and write the schedule '
-            'in updates')
-    hooks.param_scheduler = ConfigDict(type='UpdateParamSchedulerHook')
-    schedulers = cfg.get('param_scheduler') or []
-    for index, scheduler in enumerate(
-            schedulers if isinstance(schedulers, list) else [schedulers]):
+    hooks.param_scheduler = ConfigDict(
+        type='UpdateParamSchedulerHook', accumulative_counts=accumulation)
+    for where, scheduler in schedulers_of(cfg):
         by_update = not scheduler.get('by_epoch', True)
         if by_update and scheduler.get('end') is None and by_iteration:
             # MMEngine's default is max_iters, which is about to be rescaled.
-            scheduler.end = cfg.train_cfg.max_iters // earlier
+            scheduler['end'] = cfg.train_cfg.max_iters // earlier
         elif by_update and scheduler.get('end') is None:
             raise ValueError(
-                f'param_scheduler[{index}].end is not set, and would count '
-                'iterations: set it to the number of updates')
+                f'{where}.end is not set, and would count iterations: set it '
+                'to the number of updates')
         elif scheduler.get('convert_to_iter_based'):
             raise ValueError(
-                f'param_scheduler[{index}].convert_to_iter_based counts '
-                'iterations: give its begin and end in updates, with '
-                'by_epoch=False')
+                f'{where}.convert_to_iter_based counts iterations: give its '
+                'begin and end in updates, with by_epoch=False')
 
 
 def rescale(cfg: Config, accumulation: int, earlier: int,
@@ -123,7 +153,7 @@ def rescale(cfg: Config, accumulation: int, earlier: int,
     for hook in [
             *cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])
     ]:
-        name = _type_name(hook)
+        name = type_name(hook)
         if name == 'CheckpointHook' and hook.get('by_epoch', True):
             continue
         if name == 'EMAHook' and not hook.get('begin_epoch'):

@@ -1,15 +1,14 @@
 """What a config will run: its updates, and the learning rate of each."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, PARAM_SCHEDULERS, init_default_scope
 
-from agvm_mm.engine.options import checked_options
-
-from .rules import updates_per_epoch
+from .settings import schedulers_of, wrappers_of
 from .total_batch import resolve
 
 
@@ -25,8 +24,6 @@ class Plan:
         updates_per_epoch (int, optional): None if the training counts
             iterations.
         updates (int): Of the whole training.
-        agvm (dict, optional): AGVM's options, with their defaults; None
-            without AGVM.
     """
 
     world_size: int
@@ -35,7 +32,6 @@ class Plan:
     epochs: int | None
     updates_per_epoch: int | None
     updates: int
-    agvm: dict | None
 
     @property
     def total_batch_size(self) -> int:
@@ -52,15 +48,15 @@ class Plan:
         """Samples of the whole training, repeated ones included."""
         return self.updates * self.total_batch_size
 
-    @property
-    def measured_updates(self) -> int:
-        """Updates that AGVM measures."""
-        if self.agvm is None:
-            return 0
-        end = self.updates
-        if self.agvm['end'] is not None:
-            end = min(end, self.agvm['end'])
-        return len(range(self.agvm['begin'], end, self.agvm['interval']))
+
+def updates_per_epoch(num_images: int, total_batch_size: int) -> int:
+    """Parameter updates in one epoch; the last may fill up its batch.
+
+    Args:
+        num_images (int): Of the training set.
+        total_batch_size (int): Samples of one update.
+    """
+    return math.ceil(num_images / total_batch_size)
 
 
 def make_plan(cfg: Config, world_size: int) -> Plan:
@@ -80,7 +76,8 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
             data is not there to be counted.
     """
     cfg = resolve(cfg, world_size)
-    accumulation = cfg.optim_wrapper.accumulative_counts
+    wrapper = next(iter(wrappers_of(cfg).values()))
+    accumulation = wrapper['accumulative_counts']
     if 'max_iters' in cfg.train_cfg:
         epochs = per_epoch = None
         updates = cfg.train_cfg.max_iters // accumulation
@@ -89,18 +86,18 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
         per_epoch = updates_per_epoch(
             num_train_images(cfg), cfg.total_batch_size)
         updates = epochs * per_epoch
-    agvm = cfg.optim_wrapper.get('agvm')
     return Plan(
         world_size=world_size,
         samples_per_gpu=cfg.train_dataloader.batch_size,
         accumulative_counts=accumulation,
         epochs=epochs,
         updates_per_epoch=per_epoch,
-        updates=updates,
-        agvm=None if agvm is None else checked_options(agvm))
+        updates=updates)
 
 
-def learning_rates(cfg: Config, plan: Plan) -> list[float]:
+def learning_rates(cfg: Config,
+                   plan: Plan,
+                   name: str | None = None) -> list[float]:
     """The learning rate of every update, before AGVM's factors.
 
     The config's own schedulers are stepped beside an optimizer of one number.
@@ -108,15 +105,17 @@ def learning_rates(cfg: Config, plan: Plan) -> list[float]:
     Args:
         cfg (Config): The config of the plan.
         plan (Plan): From :func:`make_plan`.
+        name (str, optional): Of one of several optimizer wrappers. Defaults
+            to None, the only one.
 
     Returns:
         list[float]: As many as there are updates.
     """
     optimizer = torch.optim.SGD([torch.zeros(1)],
-                                lr=cfg.optim_wrapper.optimizer.lr)
+                                lr=wrappers_of(cfg)[name]['optimizer']['lr'])
     ends = {True: plan.epochs or 1, False: plan.updates}
     schedulers = []
-    for settings in resolve(cfg, plan.world_size).get('param_scheduler') or []:
+    for _, settings in schedulers_of(resolve(cfg, plan.world_size), name):
         settings = dict(settings)
         settings.setdefault('end', ends[settings.get('by_epoch', True)])
         schedulers.append(

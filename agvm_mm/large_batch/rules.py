@@ -4,16 +4,6 @@ from __future__ import annotations
 import math
 
 
-def updates_per_epoch(num_images: int, total_batch_size: int) -> int:
-    """Parameter updates in one epoch; the last may fill up its batch.
-
-    Args:
-        num_images (int): Of the training set.
-        total_batch_size (int): Samples of one update.
-    """
-    return math.ceil(num_images / total_batch_size)
-
-
 def linear_lr(lr: float, batch: int, total_batch_size: int) -> float:
     """The linear rule (Goyal et al., 2017): lr proportional to the batch.
 

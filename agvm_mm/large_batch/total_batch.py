@@ -12,9 +12,11 @@ from mmengine.config import Config
 
 from .iterations import (
     deal_whole_updates,
+    earlier_accumulation,
     rescale,
     step_schedulers_by_update,
 )
+from .settings import with_agvm, wrappers_of
 
 
 def split_batch(total_batch_size: int,
@@ -77,9 +79,10 @@ def resolve(cfg: Config, world_size: int) -> Config:
     the count of updates and their learning rates do not depend on
     ``world_size``, and neither do their samples, but where a ``batch_sampler``
     (mmdet's ``AspectRatioBatchSampler``) groups each rank's own. AGVM's
-    ``begin``, ``end`` and ``interval`` count updates already. A config that
-    :func:`resolve` returned, or that a run dumped, can be resolved again for
-    another ``world_size``.
+    ``begin``, ``end`` and ``interval`` count updates already. Where
+    ``optim_wrapper`` holds several wrappers by name, each is set. A config
+    that :func:`resolve` returned, or that a run dumped, can be resolved again
+    for another ``world_size``.
 
     Args:
         cfg (Config): States ``total_batch_size``, and ``max_samples_per_gpu``
@@ -97,17 +100,36 @@ def resolve(cfg: Config, world_size: int) -> Config:
     if cfg.get('total_batch_size') is None:
         raise ValueError('total_batch_size is not set: add the samples of one '
                          'parameter update to the top level of the config')
+    check_lr_of_total(cfg)
     cfg = copy.deepcopy(cfg)
     loader = cfg.train_dataloader
     by_iteration = 'max_iters' in cfg.train_cfg
     samples, accumulation = split_batch(
         cfg.total_batch_size, world_size,
         cfg.get('max_samples_per_gpu', loader.batch_size),
-        2 if 'agvm' in cfg.optim_wrapper else 1)
-    earlier = cfg.optim_wrapper.get('accumulative_counts', 1)
+        2 if with_agvm(cfg) else 1)
+    earlier = earlier_accumulation(cfg)
     deal_whole_updates(cfg, samples, by_iteration)
-    step_schedulers_by_update(cfg, earlier, by_iteration)
+    step_schedulers_by_update(cfg, accumulation, earlier, by_iteration)
     loader.batch_size = samples
-    cfg.optim_wrapper.accumulative_counts = accumulation
+    for wrapper in wrappers_of(cfg).values():
+        wrapper['accumulative_counts'] = accumulation
     rescale(cfg, accumulation, earlier, by_iteration)
     return cfg
+
+
+def check_lr_of_total(cfg: Config) -> None:
+    """Refuse to scale a learning rate that is the total batch's already.
+
+    Args:
+        cfg (Config): States ``total_batch_size``.
+
+    Raises:
+        ValueError: If MMEngine would scale it.
+    """
+    if (cfg.get('auto_scale_lr') or {}).get('enable'):
+        raise ValueError(
+            'auto_scale_lr.enable=True (--auto-scale-lr) beside '
+            f'total_batch_size={cfg.total_batch_size}: leave it out, because '
+            'lr is of the total batch, which is kept on any number of '
+            'processes')

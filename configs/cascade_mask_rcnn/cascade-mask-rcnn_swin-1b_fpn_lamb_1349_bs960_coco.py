@@ -11,5 +11,5 @@ optim_wrapper = dict(
     optimizer=dict(lr=5e-3 * (960 / 512)**0.5))
 lr_source = dict(by='You et al. 2020, ImageNet', lr=5e-3, batch=512)
 # Their ratios are of whole tensors, which FSDP shards: plain DDP.
-runner_type = 'Runner'
+runner_type = 'TotalBatchRunner'
 strategy = None

@@ -151,6 +151,11 @@ def test_a_run_without_agvm_is_told_how_to_go_on(tmp_path):
     with pytest.raises(ValueError, match=r'with AGVM.*agvm\.end=0; to take'):
         check_resume(path, with_agvm=False)
     check_resume(path, with_agvm=True)
+    # Of several optimizers, each by its name.
+    states = dict(a=dict(state={}), b=dict(state={}, agvm={}))
+    torch.save(dict(optimizer=states), path)
+    with pytest.raises(ValueError, match='was written with AGVM'):
+        check_resume(path, with_agvm=False)
     torch.save(dict(optimizer=dict(state={})), path)
     check_resume(path, with_agvm=False)
     torch.save({}, path, _use_new_zipfile_serialization=False)

@@ -64,7 +64,8 @@ def test_resolve_rescales_what_counts_iterations():
     assert cfg.optim_wrapper.agvm == dict(begin=20, end=90)
     assert cfg.param_scheduler[0].end == 10
     assert cfg.param_scheduler[1].end == 100
-    assert cfg.default_hooks.param_scheduler.type == 'UpdateParamSchedulerHook'
+    assert cfg.default_hooks.param_scheduler == dict(
+        type='UpdateParamSchedulerHook', accumulative_counts=4)
 
 
 def test_defaults_are_rescaled_too():
@@ -89,6 +90,62 @@ def test_resolved_configs_resolve_again(worlds):
     for world_size in worlds:
         cfg = resolve(cfg, world_size)
     assert cfg.to_dict() == resolve(config(), worlds[-1]).to_dict()
+
+
+def test_a_resolved_config_is_not_split_by_hand():
+    cfg = resolve(config(), 4)
+    cfg.optim_wrapper.accumulative_counts = 2
+    with pytest.raises(
+            ValueError, match=r'_counts=2 in .*_counts=4: leave it as it'):
+        resolve(cfg, 4)
+
+
+def several():
+    """Two optimizers: a generator's with AGVM, a discriminator's without."""
+    cfg = config()
+    generator = cfg.optim_wrapper
+    cfg.optim_wrapper = dict(
+        constructor='UsersOwn',
+        generator=generator,
+        discriminator=dict(optimizer=dict(type='Adam', lr=0.1)))
+    linear, poly = cfg.param_scheduler
+    cfg.param_scheduler = dict(generator=[linear], discriminator=poly)
+    return cfg
+
+
+def test_several_optimizers():
+    cfg = resolve(several(), 4)
+    for name in ('generator', 'discriminator'):
+        assert cfg.optim_wrapper[name].accumulative_counts == 4
+    assert 'accumulative_counts' not in cfg.optim_wrapper
+    assert cfg.train_cfg.max_iters == 400
+    assert cfg.param_scheduler.discriminator.end == 100
+    assert resolve(cfg, 1).to_dict() == resolve(several(), 1).to_dict()
+    # AGVM of one of them takes two micro-batches.
+    cfg = several()
+    cfg.total_batch_size = 4
+    assert resolve(cfg, 1).train_dataloader.batch_size == 2
+    cfg.optim_wrapper.generator.pop('agvm')
+    assert resolve(cfg, 1).train_dataloader.batch_size == 4
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({
+        'optim_wrapper.generator.accumulative_counts': 2
+    }, r'optim_wrapper\.generator\.accumulative_counts=2 beside'),
+    ({
+        'param_scheduler.generator.0.convert_to_iter_based': True,
+        'param_scheduler.generator.0.by_epoch': True
+    }, r'param_scheduler\.generator\[0\]\.convert_to_iter_based'),
+    ({
+        'optim_wrapper': 'a built one'
+    }, "optim_wrapper='a built one' .* must be a dict"),
+])
+def test_errors_name_the_optimizer(change, message):
+    cfg = several()
+    cfg.merge_from_dict(change)
+    with pytest.raises(ValueError, match=message):
+        resolve(cfg, 4)
 
 
 def test_epochs_are_left_alone():

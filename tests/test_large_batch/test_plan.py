@@ -18,20 +18,24 @@ def test_a_plan_by_hand(tmp_path):
     assert plan.num_replicas == 4
     assert (plan.epochs, plan.updates_per_epoch, plan.updates) == (3, 7, 21)
     assert plan.images_seen == 21 * 8
-    assert plan.agvm['momentum'] == 0.97
-    assert plan.measured_updates == 9  # 3, 5, ..., 19
     rates = learning_rates(cfg, plan)
     assert rates[0] == pytest.approx(0.001)
     assert rates[4:14] == [0.01] * 10
     assert rates[14:] == pytest.approx([0.001] * 7)
 
 
-def test_measurements_end():
-    cfg = Config(dict(toy_config('work', by_iteration=True)))
-    cfg.optim_wrapper.agvm.end = 6
+def test_a_plan_by_iteration(tmp_path):
+    cfg = toy_config(tmp_path, by_iteration=True)
     plan = make_plan(cfg, 1)
     assert (plan.epochs, plan.updates) == (None, 9)
-    assert plan.measured_updates == 2  # 3 and 5
+    rates = learning_rates(cfg, plan)
+    # As one of two optimizers, with schedules of its own.
+    cfg.optim_wrapper = dict(
+        constructor='Own', a=cfg.optim_wrapper, b=cfg.optim_wrapper)
+    cfg.param_scheduler = dict(a=cfg.param_scheduler, b=[])
+    assert make_plan(cfg, 1) == plan
+    assert learning_rates(cfg, plan, 'a') == rates
+    assert learning_rates(cfg, plan, 'b') == [0.01] * 9
 
 
 def test_images_are_stated_or_counted(digits):

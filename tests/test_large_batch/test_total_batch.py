@@ -81,8 +81,9 @@ def test_the_hook_warns_where_resolve_did_not_run(tmp_path):
     cfg.optim_wrapper.accumulative_counts = 2  # for AGVM's replicas
     message, = warnings_of(cfg, 'unresolved')
     assert 'The config states total_batch_size=8, but 4 runs' in message
-    assert ('set train_dataloader.batch_size=2 and optim_wrapper.'
-            'accumulative_counts=4, and multiply by 4 whatever') in message
+    assert ("set runner_type='TotalBatchRunner', or set train_dataloader."
+            'batch_size=2 and optim_wrapper.accumulative_counts=4, and '
+            'multiply by 4 whatever') in message
     cfg.total_batch_size = 1
     message, = warnings_of(cfg, 'impossible')
     assert 'leaves AGVM a single gradient' in message

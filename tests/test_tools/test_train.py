@@ -1,11 +1,12 @@
 """Training by this repository's tool, and by those of mmdet and mmseg."""
-import re
+import sys
 from pathlib import Path
 
 import mmdet
 import mmseg
 import pytest
 import torch
+from train import main
 
 from tests.commands import (
     FASTER,
@@ -59,49 +60,82 @@ def own_train_tool(package):
     return Path(package.__file__).parent / '.mim/tools/train.py'
 
 
-def test_mmdets_own_train_tool(digits, tmp_path):
-    run('python',
+def rows_by_both_tools(package, config, folder, settings):
+    """The log of the package's own tool, and of ours, on two processes."""
+    own = (sys.executable, '-m', 'torch.distributed.run',
+           '--nproc_per_node=2', f'--master_port={free_port()}',
+           own_train_tool(package), config, '--launcher', 'pytorch')
+    ours = ('bash', 'tools/dist_train.sh', config, 2)
+    logs = []
+    for name, command in (('own', own), ('ours', ours)):
+        run(*command,
+            '--work-dir',
+            folder / name,
+            *settings,
+            OMP_NUM_THREADS='1',
+            PORT=free_port())
+        logs.append(scalars(folder / name))
+    times = ('time', 'data_time')
+    return [[{k: v
+              for k, v in row.items() if k not in times} for row in log]
+            for log in logs]
+
+
+def test_mmdets_own_train_tool_keeps_the_total_batch(digits, tmp_path):
+    """4 updates of 2 micro-batches on each of 2 processes, log for log."""
+    own, ours = rows_by_both_tools(
+        mmdet, FASTER, tmp_path,
+        options(digits, 'total_batch_size=8', 'train_cfg.max_epochs=2',
+                'train_cfg.val_interval=10', 'randomness.deterministic=True'))
+    assert own == ours
+    assert [row['step'] for row in own] == [2, 4, 6, 8]
+    assert own[-1]['agvm/num_replicas'] == 4
+    assert own[-1]['agvm/lr_scale/roi_head.bbox_head'] != 1
+    # The learning rates are of the updates 1, 2, 3 and 4.
+    first = 0.02 * 0.01
+    assert [row['lr'] for row in own] == pytest.approx(
+        [first + k * (0.02 - first) / 99 for k in range(4)], rel=1e-3)
+
+
+def test_mmsegs_own_train_tool_keeps_the_total_batch(digits, tmp_path):
+    own, ours = rows_by_both_tools(
+        mmseg, SEMANTIC, tmp_path,
+        without('ann_file',
+                options(digits, 'total_batch_size=8', 'train_cfg.max_iters=4',
+                        'train_cfg.val_interval=10')))
+    assert own == ours
+    assert [row['step'] for row in own] == [2, 4, 6, 8]
+    assert own[-1]['agvm/num_replicas'] == 4
+    assert own[-1]['agvm/lr_scale/decode_head'] != 1
+
+
+def test_mmdets_own_train_tool_alone(digits, tmp_path):
+    """One process, which accumulates what two would share; --amp aside."""
+    output = run(
+        sys.executable,
         own_train_tool(mmdet),
         FASTER,
         '--work-dir',
         tmp_path,
-        *options(digits, 'optim_wrapper.accumulative_counts=2',
-                 'train_cfg.max_epochs=1'),
+        *options(digits, 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1'),
         cwd=tmp_path)
     rows = scalars(tmp_path)
-    assert len(rows) == 8
+    assert [row['step'] for row in rows] == [2, 4, 6, 8]
     assert rows[-1]['agvm/num_replicas'] == 2
-    assert rows[-1]['agvm/lr_scale/roi_head.bbox_head'] != 1
+    assert 'The config states' not in output
+    assert 'coco/bbox_mAP: ' in output or 'empty' in output
 
 
-def test_mmsegs_own_train_tool(digits, tmp_path):
-    settings = [
-        o for o in options(digits, 'optim_wrapper.accumulative_counts=2',
-                           'train_cfg.max_iters=8', 'train_cfg.val_interval=8')
-        if 'ann_file' not in o
-    ]
-    output = run(
-        'python',
-        own_train_tool(mmseg),
-        SEMANTIC,
-        '--work-dir',
-        tmp_path,
-        *settings,
-        cwd=tmp_path)
-    rows = scalars(tmp_path)
-    assert len(rows) == 8
-    assert rows[-1]['agvm/num_replicas'] == 2
-    assert rows[-1]['agvm/lr_scale/decode_head'] != 1
-    assert re.search('mIoU: [0-9.]+', output)
+def without(part, settings):
+    return [setting for setting in settings if part not in setting]
 
 
 def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
     """One process of 8 micro-batches, and two of 4, are the same training."""
-    settings = [
-        o for o in
+    settings = without(
+        'batch_size',
         options(digits, 'train_cfg.max_epochs=4', 'train_cfg.val_interval=10',
-                'default_hooks.checkpoint.interval=4') if 'batch_size' not in o
-    ]
+                'default_hooks.checkpoint.interval=4'))
     for processes in (1, 2):
         run('bash',
             'tools/dist_train.sh',
@@ -132,44 +166,43 @@ def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
                 tensor, two['state_dict'][name], rtol=1e-4, atol=1e-6)
 
 
-def test_a_split_by_hand_is_left_alone(digits, tmp_path):
-    output = run(
-        'python', 'tools/train.py', SEMANTIC, '--work-dir', tmp_path,
-        *(o
-          for o in options(digits, 'optim_wrapper.accumulative_counts=2',
-                           'train_cfg.max_iters=2', 'train_cfg.val_interval=8')
-          if 'ann_file' not in o))
-    assert len(scalars(tmp_path)) == 2
-    assert 'The config states total_batch_size=16, but 4 runs' in output
+@pytest.fixture(name='train')
+def _train(tmp_path, monkeypatch):
+    """Runs train.py in this process; its last arguments are settings."""
+    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.setenv(name, '0')
 
+    def train(config, *arguments):
+        main([
+            str(config), '--work-dir',
+            str(tmp_path), *arguments, f'visualizer.name={tmp_path.name}'
+        ])
 
-def refused(folder, *arguments):
-    """What train.py says, from a folder without data, before it fails."""
-    return run(
-        'python',
-        ROOT / 'tools/train.py',
-        RETINANET,
-        '--work-dir',
-        folder,
-        *arguments,
-        cwd=folder,
-        status=1)
+    return train
 
 
 @pytest.mark.parametrize(('setting', 'arguments', 'message'), [
-    ('total_batch_size=0', [], 'total_batch_size=0 must be'),
-    ('total_batch_size=16', ['--samples-per-gpu', 0
-                             ], 'max_samples_per_gpu=0 must be'),
+    ('total_batch_size=0', [], 'train.py: total_batch_size=0 must be'),
+    ('total_batch_size=16', ['--samples-per-gpu', '0'],
+     'train.py: max_samples_per_gpu=0 must be'),
     ('total_batch_size=16', ['--launcher', 'slurm'],
-     '--launcher slurm expects SLURM_NTASKS in the environment'),
+     "train.py: launcher='slurm' (--launcher) expects SLURM_NTASKS in the"),
+    ('auto_scale_lr.base_batch_size=16', ['--auto-scale-lr'],
+     'train.py: auto_scale_lr.enable=True (--auto-scale-lr) beside total_bat'),
+    ('total_batch_size=16', ['--auto-scale-lr'],
+     'train.py: --auto-scale-lr needs the batch that lr is of: set '),
+    ('optim_wrapper.type=ApexOptimWrapper', ['--amp'],
+     "train.py: optim_wrapper.type='ApexOptimWrapper' has no mixed"),
+    ('resume=True', ['--resume', 'nowhere.pth'],
+     'train.py: checkpoint nowhere.pth: there is no such file'),
 ])
-def test_impossible_batches_stop_before_training(setting, arguments, message,
-                                                 digits, tmp_path):
-    output = refused(tmp_path, '--cfg-options',
-                     f'train_dataloader.dataset.data_root={digits}', setting,
-                     *arguments)
-    assert output.splitlines()[-1].startswith(f'train.py: {message}')
-    assert 'Traceback' not in output
+def test_what_cannot_run_stops_before_training(setting, arguments, message,
+                                               digits, train, monkeypatch):
+    monkeypatch.delenv('SLURM_NTASKS', raising=False)
+    with pytest.raises(SystemExit) as error:
+        train(RETINANET, *arguments, '--cfg-options',
+              f'train_dataloader.dataset.data_root={digits}', setting)
+    assert str(error.value).startswith(message)
 
 
 @pytest.mark.parametrize(('setting', 'message'), [
@@ -180,16 +213,53 @@ def test_impossible_batches_stop_before_training(setting, arguments, message,
     ('optim_wrapper.agvm.ratio_range=(2,1)', 'agvm.ratio_range=(2, 1)'),
 ])
 def test_bad_settings_stop_before_the_first_iteration(setting, message, digits,
-                                                      tmp_path):
-    output = refused(tmp_path, *options(digits, setting))
-    errors = [
-        line for line in output.splitlines() if line.startswith('ValueError')
-    ]
-    assert len(errors) == 1
-    assert message in errors[0]
-    assert 'Epoch(train)' not in output
+                                                      train, tmp_path):
+    with pytest.raises(ValueError, match='agvm|AGVM|accumul') as error:
+        train(RETINANET, *options(digits, setting))
+    assert message in str(error.value)
+    assert not scalars(tmp_path)
 
 
-def test_missing_data_says_how_to_make_it(tmp_path):
-    output = refused(tmp_path)
+def test_one_error_and_no_traceback(tmp_path):
+    """In a process of its own; the data are missing."""
+    output = run(
+        'python',
+        ROOT / 'tools/train.py',
+        RETINANET,
+        '--work-dir',
+        tmp_path,
+        cwd=tmp_path,
+        status=1)
+    assert output.splitlines()[-1].startswith('train.py: ')
     assert 'python tools/make_digits.py data/digits/' in output
+    assert 'Traceback' not in output
+
+
+def test_a_split_by_hand_is_left_alone(digits, tmp_path, train):
+    train(
+        SEMANTIC, *without(
+            'ann_file',
+            options(digits, 'total_batch_size=16', 'train_cfg.max_iters=2',
+                    'optim_wrapper.accumulative_counts=2',
+                    'train_cfg.val_interval=8')))
+    assert len(scalars(tmp_path)) == 2
+    log, = tmp_path.glob('*/*.log')
+    assert 'The config states total_batch_size=16, but 4 runs' in (
+        log.read_text())
+
+
+def test_torchrun_without_a_launcher(digits, tmp_path):
+    output = run(
+        sys.executable,
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node=2',
+        f'--master_port={free_port()}',
+        own_train_tool(mmdet),
+        RETINANET,
+        '--work-dir',
+        tmp_path,
+        *options(digits),
+        status=1)
+    assert "ValueError: launcher='none', but torchrun started 2 " in output
+    assert not scalars(tmp_path)

@@ -4,4 +4,5 @@ custom_imports = dict(
 model_wrapper_cfg = dict(
     type='CPUDistributedDataParallel', broadcast_buffers=False)
 randomness = dict(seed=0)
+runner_type = 'TotalBatchRunner'
 custom_hooks = [dict(type='TotalBatchSizeHook')]

@@ -23,7 +23,7 @@ model = dict(
         init_cfg=None),
     neck=dict(in_channels=[448, 896, 1792, 3584]))
 # Parameters, gradients and optimizer state in shards, one a GPU.
-runner_type = 'FlexibleRunner'
+runner_type = 'TotalBatchFlexibleRunner'
 strategy = dict(
     type='AGVMFSDPStrategy',
     state_dict_cfg='full',

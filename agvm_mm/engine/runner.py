@@ -1,0 +1,171 @@
+"""MMEngine's runners, with the total batch of their config.
+
+Name one in a config, and every launcher and tool that builds its runner from
+the registry, as mmdet's and mmseg's own ``tools/train.py`` and ``mim train``
+do, keeps the total batch on the processes at hand::
+
+    runner_type = 'TotalBatchRunner'  # or 'TotalBatchFlexibleRunner'
+    total_batch_size = 512
+"""
+from __future__ import annotations
+
+import copy
+import os.path as osp
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import RUNNERS
+from mmengine.runner import FlexibleRunner, Runner
+from torch import nn
+
+from agvm_mm.compat.checkpoint import (
+    allow_mmengine_checkpoints,
+    check_checkpoint,
+    check_resume,
+)
+from agvm_mm.large_batch.launch import resolve_here, split_by_hand
+from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
+
+# The wrappers that --amp knows, and what it makes of them.
+MIXED_PRECISION = dict(
+    OptimWrapper='AmpOptimWrapper',
+    AmpOptimWrapper='AmpOptimWrapper',
+    AGVMOptimWrapper='AGVMAmpOptimWrapper',
+    AGVMAmpOptimWrapper='AGVMAmpOptimWrapper')
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Do as ``--amp`` says, with AGVM or without.
+
+    Args:
+        cfg (Config): It is changed: each optimizer wrapper becomes the one
+            with mixed precision, its ``loss_scale`` 'dynamic'.
+
+    Raises:
+        ValueError: If a wrapper is another one.
+    """
+    for name, wrapper in wrappers_of(cfg).items():
+        kind = type_name(wrapper) or 'OptimWrapper'
+        if kind not in MIXED_PRECISION:
+            field = f'optim_wrapper.{name}' if name else 'optim_wrapper'
+            raise ValueError(
+                f'{field}.type={kind!r} has no mixed precision that --amp '
+                f'knows: it must be {" or ".join(MIXED_PRECISION)}')
+        wrapper['type'] = MIXED_PRECISION[kind]
+        wrapper['loss_scale'] = 'dynamic'
+
+
+class _TotalBatchMixin:
+    """Runs the config's ``total_batch_size``, for a runner of MMEngine.
+
+    ``from_cfg`` resolves the config (see :func:`~agvm_mm.large_batch.resolve`)
+    for the number of processes that the launcher states: its updates, their
+    learning rates and their samples are those of the config, whatever that
+    number is. ``train_dataloader.batch_size``, or ``max_samples_per_gpu`` if
+    it is set, is the most that a process takes at once.
+
+    A config that states ``optim_wrapper.accumulative_counts`` is split by hand
+    and runs as it stands, with a warning if that is another total.
+
+    What cannot be run is a ValueError of :meth:`train`, so that the config of
+    a training serves to test and to validate on any number of processes.
+    """
+
+    # What the base class takes a config without a launcher for.
+    _default_launcher: str | None = 'none'
+    _refusal: ValueError | None = None
+
+    @classmethod
+    def from_cfg(cls, cfg: Config | dict) -> Any:
+        """Build a runner from a config.
+
+        Args:
+            cfg (Config or dict): As for the base class. It is not changed.
+        """
+        cfg = copy.deepcopy(cfg if isinstance(cfg, Config) else Config(cfg))
+        for wrapper in wrappers_of(cfg).values():
+            # mmdet's own --amp puts it in the place of AGVM's.
+            if 'agvm' in wrapper and type_name(wrapper) == 'AmpOptimWrapper':
+                wrapper['type'] = 'AGVMAmpOptimWrapper'
+        refusal = None
+        try:
+            cfg = resolve_here(cfg,
+                               cfg.get('launcher', cls._default_launcher))
+        except ValueError as error:
+            refusal = error
+        hooks = cfg.get('custom_hooks') or []
+        if split_by_hand(cfg) and 'TotalBatchSizeHook' not in map(
+                type_name, hooks):
+            cfg.custom_hooks = [*hooks, ConfigDict(type='TotalBatchSizeHook')]
+        runner = super().from_cfg(cfg)  # type: ignore[misc]
+        runner._refusal = refusal
+        return runner
+
+    def train(self) -> nn.Module:
+        """Train.
+
+        Returns:
+            nn.Module: The model.
+
+        Raises:
+            ValueError: If the total batch cannot be run.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        return super().train()  # type: ignore[misc]
+
+    def load_checkpoint(self, filename: str, *args: Any,
+                        **kwargs: Any) -> Any:
+        """Load a checkpoint, under torch's safe loader too.
+
+        Args:
+            filename (str): A file or an address.
+            *args: For the base class.
+            **kwargs: For the base class.
+
+        Raises:
+            ValueError: If the file is cut short.
+        """
+        _prepare(filename)
+        return super().load_checkpoint(  # type: ignore[misc]
+            filename, *args, **kwargs)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint, under torch's safe loader too.
+
+        Args:
+            filename (str): A file or an address.
+            *args: For the base class.
+            **kwargs: For the base class.
+
+        Raises:
+            ValueError: If the file is cut short, or is of a run with AGVM and
+                this run has none.
+        """
+        _prepare(filename)
+        if self.cfg.get('optim_wrapper'):  # type: ignore[attr-defined]
+            check_resume(filename,
+                         with_agvm(self.cfg))  # type: ignore[attr-defined]
+        super().resume(filename, *args, **kwargs)  # type: ignore[misc]
+
+
+def _prepare(filename: str) -> None:
+    # FSDP's checkpoint in shards is a folder.
+    if not osp.isdir(filename):
+        check_checkpoint(filename)
+    allow_mmengine_checkpoints()
+
+
+@RUNNERS.register_module()
+class TotalBatchRunner(_TotalBatchMixin, Runner):
+    """MMEngine's ``Runner`` with the total batch of its config."""
+
+    __doc__ = _TotalBatchMixin.__doc__
+
+
+@RUNNERS.register_module()
+class TotalBatchFlexibleRunner(_TotalBatchMixin, FlexibleRunner):
+    """MMEngine's ``FlexibleRunner`` with the total batch of its config."""
+
+    __doc__ = _TotalBatchMixin.__doc__
+    _default_launcher = None

@@ -1,0 +1,89 @@
+"""Keeps the total batch on the processes that the launcher states."""
+from __future__ import annotations
+
+import os
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size, infer_launcher, is_distributed
+
+from .settings import counts_updates, wrappers_of
+from .total_batch import check_lr_of_total, resolve
+
+# Where each launcher tells the number of processes.
+WORLD_SIZE = dict(
+    pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
+
+
+def world_size(launcher: str | None) -> int:
+    """The number of processes, as the launcher tells it.
+
+    Args:
+        launcher (str, optional): 'none', 'pytorch', 'slurm' or 'mpi'; None to
+            read it from the environment, as MMEngine's FlexibleRunner does.
+
+    Returns:
+        int: At least 1.
+
+    Raises:
+        ValueError: If the launcher does not tell it, or is none while torchrun
+            has started several processes: each would train on its own.
+    """
+    if launcher is None:
+        launcher = infer_launcher()
+    if launcher == 'none':
+        started = int(os.environ.get('WORLD_SIZE', 1))
+        if started > 1 and 'TORCHELASTIC_RUN_ID' in os.environ:
+            raise ValueError(
+                f"launcher='none', but torchrun started {started} processes, "
+                'which would train apart from each other: add --launcher '
+                "pytorch, or set launcher='pytorch'")
+        return get_world_size()
+    if launcher not in WORLD_SIZE:
+        raise ValueError(f'launcher={launcher!r} is none of none, '
+                         f'{", ".join(WORLD_SIZE)}')
+    if is_distributed():
+        return get_world_size()
+    variable = WORLD_SIZE[launcher]
+    if variable not in os.environ:
+        raise ValueError(
+            f'launcher={launcher!r} (--launcher) expects {variable} in the '
+            'environment: start this command with that launcher, or leave '
+            '--launcher out for a single process')
+    return int(os.environ[variable])
+
+
+def split_by_hand(cfg: Config) -> bool:
+    """Whether a config states itself how its batch is split.
+
+    It does where ``accumulative_counts`` is set, by the config or on the
+    command line, and no run has set it: its iterations are then its own.
+
+    Args:
+        cfg (Config): Of a run.
+    """
+    return not counts_updates(cfg) and any(
+        'accumulative_counts' in wrapper
+        for wrapper in wrappers_of(cfg).values())
+
+
+def resolve_here(cfg: Config, launcher: str | None) -> Config:
+    """:func:`resolve` for the processes that the launcher states.
+
+    Args:
+        cfg (Config): It is not changed. One that is split by hand (see
+            :func:`split_by_hand`), or that trains nothing, is left as it is.
+        launcher (str, optional): See :func:`world_size`.
+
+    Returns:
+        Config: For MMEngine's runners.
+
+    Raises:
+        ValueError: As :func:`resolve` and :func:`world_size`.
+    """
+    if cfg.get('train_dataloader') is None or cfg.get('train_cfg') is None:
+        return cfg
+    if cfg.get('total_batch_size') is not None and split_by_hand(cfg):
+        world_size(launcher)
+        check_lr_of_total(cfg)
+        return cfg
+    return resolve(cfg, world_size(launcher))

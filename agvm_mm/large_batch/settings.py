@@ -1,0 +1,91 @@
+"""Reads the settings of a config that this package works with."""
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.config import Config
+
+
+def type_name(settings: dict | None) -> str:
+    """The bare name of a ``type`` that may be a name, a path or a class.
+
+    Args:
+        settings (dict, optional): Of a hook, a sampler or a wrapper.
+    """
+    kind = (settings or {}).get('type', '')
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.rpartition('.')[2]
+
+
+def wrappers_of(cfg: Config | dict) -> dict[str | None, dict]:
+    """The optimizer wrappers of a config.
+
+    Args:
+        cfg (Config or dict): Of a run.
+
+    Returns:
+        dict[str | None, dict]: Their settings by name, as a constructor of an
+        ``OptimWrapperDict`` takes them; a single one has the name None. Empty
+        if it is built already.
+    """
+    settings: Any = cfg.get('optim_wrapper') or {}
+    if not isinstance(settings, dict):
+        return {}
+    children: dict[str | None, dict] = {
+        name: child
+        for name, child in settings.items()
+        if isinstance(child, dict) and 'optimizer' in child
+    }
+    return children if children and 'optimizer' not in settings else {
+        None: settings
+    }
+
+
+def with_agvm(cfg: Config | dict) -> bool:
+    """Whether any optimizer wrapper of a config has AGVM.
+
+    Args:
+        cfg (Config or dict): Of a run.
+    """
+    return any('agvm' in wrapper for wrapper in wrappers_of(cfg).values())
+
+
+def schedulers_of(cfg: Config | dict,
+                  name: str | None = None) -> list[tuple[str, dict]]:
+    """The schedulers of a config, and where each is stated.
+
+    Args:
+        cfg (Config or dict): Of a run.
+        name (str, optional): Of the optimizer wrapper, where schedulers are
+            stated by name. Defaults to None, those of all.
+
+    Returns:
+        list[tuple[str, dict]]: As ``('param_scheduler[0]', settings)``.
+    """
+    stated: Any = cfg.get('param_scheduler') or []
+    if not isinstance(stated, dict) or 'type' in stated:
+        stated = {'': stated}
+    elif name is not None:
+        stated = {name: stated.get(name) or []}
+    found = []
+    for key, schedulers in stated.items():
+        where = f'param_scheduler.{key}' if key else 'param_scheduler'
+        if not isinstance(schedulers, (list, tuple)):
+            schedulers = [schedulers]
+        # What is built already is not for us to read.
+        found += [(f'{where}[{index}]', settings)
+                  for index, settings in enumerate(schedulers)
+                  if isinstance(settings, dict)]
+    return found
+
+
+def counts_updates(cfg: Config | dict) -> bool:
+    """Whether schedulers that count iterations step once an update.
+
+    They do in a config that :func:`~agvm_mm.large_batch.resolve` returned.
+
+    Args:
+        cfg (Config or dict): Of a run.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('param_scheduler')
+    return type_name(hook) == 'UpdateParamSchedulerHook'

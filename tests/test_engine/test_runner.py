@@ -1,0 +1,259 @@
+"""The total batch under the runners that a config names."""
+import logging
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapperDict, build_optim_wrapper
+from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, RUNNERS
+
+from agvm_mm.engine.runner import use_mixed_precision
+from tests.distributed import run_ranks
+from tests.test_large_batch.test_sampler import (
+    Recorder,
+    toy_config,
+    train_toy,
+)
+
+RUNNER_TYPES = ['TotalBatchRunner', 'TotalBatchFlexibleRunner']
+
+
+def config(work_dir, name, runner_type='TotalBatchRunner', **more):
+    cfg = toy_config(work_dir, by_iteration=False)
+    cfg.merge_from_dict(
+        dict(
+            runner_type=runner_type,
+            max_samples_per_gpu=2,
+            env_cfg=dict(dist_cfg=dict(backend='gloo')),
+            experiment_name=f'{Path(work_dir).name}_{name}',
+            visualizer=dict(
+                type='Visualizer', name=f'{Path(work_dir).name}_{name}'),
+            **more))
+    return cfg
+
+
+def train(rank, work_dir, runner_type, world_size):
+    """As mmdet's own tools/train.py does; what :func:`train_toy` returns."""
+    cfg = config(work_dir, f'{runner_type}_{world_size}', runner_type)
+    cfg.custom_hooks = []
+    cfg.launcher = 'none'
+    if world_size > 1:
+        os.environ['LOCAL_RANK'] = str(rank)
+        cfg.launcher = 'pytorch'
+        cfg.model_wrapper_cfg = dict(type='CPUDistributedDataParallel')
+    before = cfg.to_dict()
+    runner = RUNNERS.build(cfg)
+    assert cfg.to_dict() == before
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    runner.train()
+    weights = [p.detach() for p in runner.model.parameters()]
+    return recorder.lrs, recorder.losses, weights
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+def test_one_process(runner_type, tmp_path):
+    lrs, losses, weights = train_toy(0, tmp_path, False, 1)
+    ours = train(0, tmp_path, runner_type, 1)
+    assert ours[:2] == (lrs, losses)
+    assert len(losses) == 36  # 9 updates of four micro-batches
+    for tensor, theirs in zip(ours[2], weights):
+        assert torch.equal(tensor, theirs)
+
+
+def test_two_processes(tmp_path):
+    expected = run_ranks(train_toy, 2, tmp_path, False, 2)
+    for ours, theirs in zip(
+            run_ranks(train, 2, tmp_path, 'TotalBatchRunner', 2), expected):
+        assert ours[:2] == theirs[:2]
+        assert len(ours[1]) == 18
+
+
+def test_the_config_that_a_run_dumps_runs_again(tmp_path):
+    RUNNERS.build(config(tmp_path, 'first'))
+    dumped, = tmp_path.glob('*.py')
+    cfg = Config.fromfile(dumped)
+    assert cfg.optim_wrapper.accumulative_counts == 4
+    cfg.max_samples_per_gpu = 4
+    cfg.experiment_name = cfg.visualizer.name = f'{tmp_path.name}_again'
+    again = RUNNERS.build(cfg).cfg
+    assert again.optim_wrapper.accumulative_counts == 2
+    assert again.train_dataloader.batch_size == 4
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+@pytest.mark.parametrize(('change', 'message'), [
+    (dict(total_batch_size=1), 'leaves AGVM a single gradient'),
+    (dict(total_batch_size=None), 'total_batch_size is not set'),
+    (dict(auto_scale_lr=dict(enable=True, base_batch_size=8)),
+     'auto_scale_lr.enable=True'),
+])
+def test_what_cannot_run_is_told_before_it_trains(runner_type, change, message,
+                                                  tmp_path):
+    name = f'{runner_type}_{next(iter(change))}{len(message)}'
+    runner = RUNNERS.build(config(tmp_path, name, runner_type, **change))
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+    assert not hasattr(recorder, 'losses')
+
+
+def test_a_split_by_hand_runs_as_it_stands(tmp_path):
+    cfg = config(tmp_path, 'by_hand')
+    cfg.optim_wrapper.accumulative_counts = 2
+    cfg.custom_hooks = None
+    runner = RUNNERS.build(cfg)
+    assert runner.cfg.optim_wrapper.accumulative_counts == 2
+    assert runner.cfg.train_dataloader.sampler.type == 'DefaultSampler'
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    MMLogger.get_current_instance().addHandler(handler)
+    runner.train()
+    message, = (
+        r.getMessage() for r in records
+        if 'The config states' in r.getMessage())
+    assert 'total_batch_size=8, but 4 runs' in message
+    assert 'leave optim_wrapper.accumulative_counts out, or set' in message
+
+
+def test_amp_of_mmdets_own_tool_keeps_agvm(tmp_path):
+    cfg = config(tmp_path, 'amp')
+    # As it does for --amp.
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.loss_scale = 'dynamic'
+    wrapper = RUNNERS.build(cfg).cfg.optim_wrapper
+    assert wrapper.type == 'AGVMAmpOptimWrapper'
+    assert wrapper.loss_scale == 'dynamic'
+
+
+@pytest.mark.parametrize(('before', 'after'), [
+    (dict(type='AGVMOptimWrapper'), 'AGVMAmpOptimWrapper'),
+    (dict(type='AGVMAmpOptimWrapper'), 'AGVMAmpOptimWrapper'),
+    (dict(type='OptimWrapper'), 'AmpOptimWrapper'),
+    (dict(), 'AmpOptimWrapper'),
+])
+def test_mixed_precision(before, after):
+    before['optimizer'] = dict(type='SGD', lr=0.1)
+    for wrappers in (before, dict(a=before, b=before)):
+        cfg = Config(dict(optim_wrapper=wrappers))
+        use_mixed_precision(cfg)
+        changed = cfg.optim_wrapper.get('a', cfg.optim_wrapper)
+        assert changed.type == after
+        assert changed.loss_scale == 'dynamic'
+
+
+def test_mixed_precision_of_another_wrapper():
+    cfg = Config(dict(optim_wrapper=dict(type='ApexOptimWrapper')))
+    with pytest.raises(
+            ValueError, match=r"wrapper\.type='ApexOptimWrapper' has no"):
+        use_mixed_precision(cfg)
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+def test_checkpoints(runner_type, tmp_path):
+    cfg = config(tmp_path, f'{runner_type}_a', runner_type)
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=3)
+    RUNNERS.build(cfg).train()
+    path = tmp_path / 'epoch_3.pth'
+    # AGVM's checkpoint in a run without it, whose groups are others.
+    plain = config(
+        tmp_path, f'{runner_type}_b', runner_type, resume=True)
+    plain.optim_wrapper = dict(optimizer=plain.optim_wrapper.optimizer)
+    plain.load_from = str(path)
+    with pytest.raises(ValueError, match=r'with AGVM.*agvm\.end=0'):
+        RUNNERS.build(plain).train()
+    # Its weights alone are for everyone.
+    plain.resume = False
+    plain.experiment_name += 'c'
+    plain.visualizer.name = plain.experiment_name
+    runner = RUNNERS.build(plain)
+    runner.train()
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match='is cut short'):
+        runner.load_checkpoint(str(path))
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class EachPart:
+    """One optimizer wrapper for each part of the model."""
+
+    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+        self.cfg = optim_wrapper_cfg
+
+    def __call__(self, model):
+        model = getattr(model, 'module', model)
+        return OptimWrapperDict(
+            **{
+                name: build_optim_wrapper(getattr(model, name), cfg)
+                for name, cfg in self.cfg.items() if isinstance(cfg, dict)
+            })
+
+
+@MODELS.register_module()
+class TwoParts(BaseModel):
+    """A generator and a discriminator, in the roughest sense."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = torch.nn.Linear(6, 10).double()
+        self.discriminator = torch.nn.Linear(6, 10).double()
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.generator(inputs)
+
+    def train_step(self, data, optim_wrapper):
+        losses = {}
+        for name in ('generator', 'discriminator'):
+            outputs = getattr(self, name)(data['inputs'])
+            loss = (outputs - data['data_samples']).square().mean()
+            optim_wrapper[name].update_params(loss)
+            losses[name] = loss
+        return losses
+
+
+class Steps(Recorder):
+
+    def before_train(self, runner):
+        self.lrs = {}
+        for name, wrapper in runner.optim_wrapper.items():
+            lrs = self.lrs[name] = []
+            wrapper.optimizer.register_step_pre_hook(
+                lambda optimizer, *_, lrs=lrs: lrs.append(
+                    optimizer.param_groups[0]['lr']))
+
+    def after_train_iter(self, *args, **kwargs):
+        pass
+
+
+def test_several_optimizers(tmp_path):
+    """Each steps once an update, at the rate of its own schedule."""
+    seen = []
+    for samples in (8, 2):
+        cfg = config(tmp_path, f'several_{samples}')
+        cfg.max_samples_per_gpu = samples
+        cfg.model = dict(type='TwoParts')
+        optimizer = cfg.optim_wrapper.optimizer
+        cfg.optim_wrapper = dict(
+            constructor='EachPart',
+            generator=dict(optimizer=optimizer),
+            discriminator=dict(optimizer=dict(optimizer, lr=0.1)))
+        cfg.param_scheduler = dict(
+            generator=cfg.param_scheduler, discriminator=[])
+        cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=3)
+        runner = RUNNERS.build(cfg)
+        steps = Steps()
+        runner.register_hook(steps)
+        runner.train()
+        seen.append(steps.lrs)
+        saved = torch.load(tmp_path / 'epoch_3.pth', weights_only=True)
+        assert saved['meta']['updates'] == 9
+    assert seen[0] == seen[1]
+    assert seen[0]['discriminator'] == [0.1] * 9
+    assert seen[0]['generator'] == pytest.approx(
+        train_toy(0, tmp_path, False, 1)[0])

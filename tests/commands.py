@@ -12,7 +12,20 @@ FASTER = ROOT / 'configs/digits/faster-rcnn_r18_fpn_agvm_digits.py'
 SEMANTIC = ROOT / 'configs/digits/semantic-fpn_r18_agvm_digits.py'
 
 
-def run(*command, cwd=ROOT, status=0, **env):
+# Whether the running test is marked as slow; conftest.py sets it.
+permitted = False
+
+
+def run(*command, **options):
+    """Run what may import mmdet or mmseg, or train; see :func:`call`."""
+    assert permitted, (
+        'this test starts a process of mmdet or mmseg, and is not marked as '
+        'slow: conftest.py did not see that it calls tests.commands.run; '
+        'decorate it with pytest.mark.slow')
+    return call(*command, timeout=300, **options)
+
+
+def call(*command, cwd=ROOT, status=0, timeout=20, **env):
     """Run a command; return its output, or fail unless it ends as it should"""
     # The tools call the 'python' of the environment that runs the tests.
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
@@ -22,7 +35,7 @@ def run(*command, cwd=ROOT, status=0, **env):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=timeout,
         env=dict(os.environ, PATH=path, **env))
     assert (result.returncode == 0) == (status == 0), result.stdout[-4000:]
     return result.stdout

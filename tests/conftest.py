@@ -1,19 +1,52 @@
+import dis
+import functools
 import logging
+import types
 
 import pytest
+from mmengine.config import utils as config_utils
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.utils import is_installed
 
 from agvm_mm.datasets import write_digits
+
+from . import commands
 
 # Parts of the names of tests that read mmseg:: configs.
 MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'a_split_by_hand',
          'the_table_of_configs')
 
 
+def calls(function, helper):
+    """Whether a function names a helper, itself or by others in tests/."""
+    todo, seen = [function], set()
+    while todo:
+        called = todo.pop()
+        if called is helper:
+            return True
+        if called in seen or not called.__module__.startswith('tests.'):
+            continue
+        seen.add(called)
+        codes = [called.__code__]
+        for code in codes:  # with its lambdas and comprehensions
+            codes += [c for c in code.co_consts if isinstance(c, type(code))]
+        named = [
+            called.__globals__.get(instruction.argval) for code in codes
+            for instruction in dis.get_instructions(code)
+            if instruction.opname == 'LOAD_GLOBAL'
+        ]
+        todo += [f for f in named if isinstance(f, types.FunctionType)]
+    return False
+
+
 def pytest_collection_modifyitems(items):
-    """Fast tests first: those that start trainings come last."""
-    items.sort(key=lambda item: 'test_tools' in item.nodeid)
+    """Mark what is slow; it comes last."""
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        functions = [item.function, *(f[-1].func for f in fixtures)]
+        if any(calls(function, commands.run) for function in functions):
+            item.add_marker('slow')
+    items.sort(key=lambda item: item.get_closest_marker('slow') is not None)
     if is_installed('mmsegmentation'):
         return
     # OneDL's MMEngine looks for mmseg:: configs in a package of this name, and
@@ -22,6 +55,21 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if any(part in item.name for part in MMSEG):
             item.add_marker(skip)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """A mark that is missing is an error: only slow tests start trainings."""
+    commands.permitted = item.get_closest_marker('slow') is not None
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _read_metafiles_once():
+    """MMEngine parses the YAML of a whole zoo for each config that inherits"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config_utils, 'load',
+                      functools.lru_cache(None)(config_utils.load))
+        yield
 
 
 @pytest.fixture(scope='session', name='digits')

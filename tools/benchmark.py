@@ -14,7 +14,7 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import torch
 from benchmarks import estimator, log_line, overhead, report, scale, step
@@ -137,7 +137,7 @@ def machine() -> dict[str, Any]:
         python=platform.python_version())
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line, or other arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -200,9 +200,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main() -> None:
-    """Run the parts, write what they found and show it."""
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the parts, write what they found and show it.
+
+    Args:
+        argv (Sequence[str], optional): Instead of the command line.
+    """
+    args = parse_args(argv)
     try:
         check(args)
     except ValueError as error:

@@ -9,6 +9,7 @@ import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Sequence
 
 import yaml
 from mmengine.config import Config
@@ -237,13 +238,17 @@ def order(path: Path) -> tuple:
     return path.parent.name, backbone, schedule, int(batch), rank
 
 
-def main() -> None:
-    """Read the command line; write or check."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line; write or check.
+
+    Args:
+        argv (Sequence[str], optional): Instead of the command line.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         '--check', action='store_true', help='only compare, and fail')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for path, text in build().items():
         if args.check:
             if not path.is_file() or path.read_text() != text:

@@ -3,14 +3,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Sequence
 
 from rich.progress import track
 
 from agvm_mm.datasets import write_digits
 
 
-def main() -> None:
-    """Read the command line and write."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line and write.
+
+    Args:
+        argv (Sequence[str], optional): Instead of the command line.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -45,7 +50,7 @@ def main() -> None:
         default=0,
         metavar='K',
         help='of the random choices')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         root = write_digits(
             args.root,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Sequence
 
 import matplotlib
 
@@ -72,14 +73,18 @@ def plot(rows: list[dict], title: str, out: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
-    """Read the command line and plot."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line and plot.
+
+    Args:
+        argv (Sequence[str], optional): Instead of the command line.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('work_dir', type=Path, help='work dir of a run')
     parser.add_argument(
         '--out', type=Path, help='PNG to write (default: WORK_DIR/agvm.png)')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     out = args.out or args.work_dir / 'agvm.png'
     try:
         rows = read_log(args.work_dir)

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Sequence
 
 import cv2
 import torch
@@ -93,8 +94,12 @@ def classify(backbone: nn.Module, head: nn.Module, crops: Tensor) -> Tensor:
     return head(backbone(crops)[-1].mean((2, 3)))
 
 
-def main() -> None:
-    """Read the command line, train, and write the checkpoint."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line, train, and write the checkpoint.
+
+    Args:
+        argv (Sequence[str], optional): Instead of the command line.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('config', help='Digits config with the backbone')
@@ -103,7 +108,7 @@ def main() -> None:
     parser.add_argument('--epochs', type=int, default=10)
     parser.add_argument('--lr', type=float, default=2e-3, help='of AdamW')
     parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
     cfg = Config.fromfile(args.config)
     init_default_scope(cfg.default_scope)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Set up, lint, then run the tests; further arguments go to pytest.
 #
-#   bash tools/run_tests.sh [--stack onedl] [--zoo | --faults | --soak] [pytest arguments]
+#   bash tools/run_tests.sh [--stack onedl] [--fast | --zoo | --faults | --soak] [pytest arguments]
 #
 # --stack onedl  with the maintained forks of OpenMMLab, in .venv-onedl
+# --fast         without the tests that start processes of mmdet or mmseg (3 minutes)
 # --zoo          instead: AGVM on every model config of mmdet and mmseg (10 minutes)
 # --faults       instead: trainings that are killed, and resumed (a quarter of an hour)
 # --soak         instead: half an hour of training whose memory is watched
@@ -21,6 +22,10 @@ else
 fi
 "$bin/ruff" check .
 case ${1:-} in
+    --fast)
+        shift
+        set -- -m 'not slow and not zoo and not faults and not soak' "$@"
+        ;;
     --zoo | --faults | --soak)
         suite=${1#--}
         shift

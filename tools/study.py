@@ -13,6 +13,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Sequence
 
 from mmengine.config import Config
 from rich.console import Console
@@ -101,8 +102,12 @@ def run_all(study: Config, todo: list[Run], args: argparse.Namespace,
             raise
 
 
-def main() -> None:
-    """Read the command line; run or report."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line; run or report.
+
+    Args:
+        argv (Sequence[str], optional): Instead of the command line.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True)
@@ -130,7 +135,7 @@ def main() -> None:
         type=Path,
         default=ROOT / 'docs',
         help='folder for study.md and its figures (default: docs)')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     console = Console()
     # As Ctrl-C: what runs is stopped too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

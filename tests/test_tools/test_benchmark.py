@@ -1,22 +1,13 @@
-"""The benchmark's own parts: what it counts, and whom it compares with."""
+"""The benchmark's own parts, and a small run of all of it."""
 import json
-import subprocess
-import sys
 
 import benchmark
 import pytest
 import torch
-import torch.distributed as dist
 from benchmarks import scale, stopwatch
-from benchmarks.counting import count_messages, peak_memory
-from benchmarks.official import OfficialOptimWrapper
-from torch.nn.parallel import DistributedDataParallel
+from benchmarks.counting import peak_memory
 
-from tests.commands import ROOT
-from tests.distributed import run_ranks
-from tests.toy import ToyDetector, build_wrapper, train
-
-TOOLS = ROOT / 'tools'
+from tests.commands import run
 
 
 def test_the_stopwatch_runs_in_the_innermost_of_our_lines(monkeypatch):
@@ -67,60 +58,6 @@ def test_the_stopwatch_runs_in_the_innermost_of_our_lines(monkeypatch):
     assert watch.seconds == 7 + 8 + 16
 
 
-def official(rank, num_ranks):
-    """One update by the official scheme and by ours."""
-    found = []
-    for name in ('official', 'half_batch'):
-        model = ToyDetector()
-        wrapper = build_wrapper(
-            model, begin=0, interval=1, estimator='half_batch')
-        if name == 'official':
-            wrapper = OfficialOptimWrapper(wrapper.optimizer)
-        ddp = DistributedDataParallel(model)
-        wrapper.initialize_count_status(ddp, 0, 2)
-        with count_messages() as messages:
-            train(
-                ddp,
-                wrapper,
-                1,
-                range(1),
-                rank,
-                num_ranks,
-                dtype=torch.float32)
-        factors = (
-            wrapper.scale.tolist() if name == 'official' else list(
-                wrapper.modulator.lr_scale.values()))
-        found.append(
-            (factors, messages, [p.detach() for p in model.parameters()]))
-    return found
-
-
-def test_the_official_scheme_is_the_half_batch_estimator():
-    ranks = run_ranks(official, 4, 4)
-    for (factors, messages, weights), (ours, few, expected) in ranks:
-        assert factors == pytest.approx(ours, rel=1e-5)
-        assert factors[1] != 1
-        for tensor, other in zip(weights, expected):
-            torch.testing.assert_close(tensor, other)
-        assert len(few) == 2
-        # Each parameter twice, the pair's gather, the broadcast of factors.
-        assert len(messages) - 2 * len(weights) in (1, 2)
-    gradient = sum(4 * p.numel() for p in ToyDetector().parameters())
-    assert sum(ranks[0][0][1]) == pytest.approx(3 * gradient, abs=4 * 5)
-
-
-def one_message(rank):
-    with count_messages() as messages:
-        dist.all_reduce(torch.zeros(5, dtype=torch.float64))
-        alone = [dist.new_group([r]) for r in range(2)][rank]
-        dist.all_reduce(torch.zeros(7), group=alone)
-    return messages
-
-
-def test_messages_are_counted_where_there_is_somebody_to_send_to():
-    assert run_ranks(one_message, 2) == [[40], [40]]
-
-
 @pytest.mark.skipif(
     torch.cuda.is_available(), reason='counts what the GPU holds')
 def test_peak_memory_is_what_was_held_at_once():
@@ -157,30 +94,20 @@ def test_bad_options_stop_before_measuring(arguments, message):
     benchmark.check(benchmark.parse_args(['all']))
 
 
-def run_benchmark(*arguments):
-    return subprocess.run(
-        [sys.executable, TOOLS / 'benchmark.py', *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=400)
-
-
 def test_scale_asks_for_what_it_goes_by(tmp_path):
-    done = run_benchmark('scale', '--out', tmp_path / 'b.json')
-    assert done.returncode == 1
-    assert 'holds no overhead to go by: run "benchmark.py overhead"' in (
-        done.stdout)
-    assert 'Traceback' not in done.stdout
+    with pytest.raises(
+            SystemExit,
+            match=r'^benchmark\.py: .* holds no overhead to go by: run '
+            '"benchmark.py overhead"'):
+        benchmark.main(['scale', '--out', str(tmp_path / 'b.json')])
 
 
 def test_a_small_run_of_everything(tmp_path):
     out = tmp_path / 'benchmark.json'
-    done = run_benchmark('all', '--out', out, '--pipelines',
-                         'faster-rcnn_r18_digits', '--repetitions', 1,
-                         '--models', 'swin-t_faster-rcnn', '--steps', 1,
-                         '--updates', 1, '--pool', 32, '--draws', 50)
-    assert done.returncode == 0, done.stdout[-3000:]
+    output = run('python', 'tools/benchmark.py', 'all', '--out', out,
+                 '--pipelines', 'faster-rcnn_r18_digits', '--repetitions', 1,
+                 '--models', 'swin-t_faster-rcnn', '--steps', 1, '--updates',
+                 1, '--pool', 32, '--draws', 50)
     results = json.loads(out.read_text())
     overhead = results['overhead']['faster-rcnn_r18_digits']
     own = {k: v['median'] for k, v in overhead['own_seconds'].items()}
@@ -204,5 +131,5 @@ def test_a_small_run_of_everything(tmp_path):
     modelled = results['scale']['shares']['faster-rcnn_r18_digits']
     assert modelled['replica']['2048'] > modelled['replica']['8'] > 0
     assert out.with_suffix('.png').stat().st_size > 5000
-    assert 'scale (a model)' in done.stdout
-    assert all(goal['name'] in done.stdout for goal in results['goals'])
+    assert 'scale (a model)' in output
+    assert all(goal['name'] in output for goal in results['goals'])

@@ -1,5 +1,5 @@
-from tests.commands import run
+import config_table
 
 
 def test_the_table_of_configs_is_up_to_date():
-    run('python', 'tools/config_table.py', '--check')
+    config_table.main(['--check'])

@@ -1,11 +1,16 @@
-from tests.commands import run
+import make_digits
+import pytest
 
 
-def test_make_digits(tmp_path):
-    command = ('python', 'tools/make_digits.py', tmp_path / 'digits',
-               '--images', 3, '--val-images', 2, '--size', 32, '--seed', 1)
-    assert '3 training, 2 validation and 0 test' in run(*command)
-    run(*command)
-    output = run('python', 'tools/make_digits.py', tmp_path, status=1)
-    assert 'exists and holds no Digits' in output
-    assert 'Traceback' not in output
+def test_make_digits(tmp_path, capsys):
+    command = [
+        f'{tmp_path}/digits', '--images', '3', '--val-images', '2', '--size',
+        '32', '--seed', '1'
+    ]
+    make_digits.main(command)
+    assert '3 training, 2 validation and 0 test' in capsys.readouterr().out
+    make_digits.main(command)
+    with pytest.raises(
+            SystemExit,
+            match=r'^make_digits\.py: .*exists and holds no Digits'):
+        make_digits.main([str(tmp_path)])

@@ -2,13 +2,13 @@ import re
 
 import pytest
 
-from tests.commands import ROOT, run, scalars
+from tests.commands import ROOT, call, run, scalars
 
 
 @pytest.mark.parametrize('tool', ['setup.sh', 'run_tests.sh'])
 @pytest.mark.parametrize('arguments', [['--stack', 'mine'], ['--stack']])
 def test_an_unknown_stack(tool, arguments):
-    output = run('bash', f'tools/{tool}', *arguments, status=1)
+    output = call('bash', f'tools/{tool}', *arguments, status=1)
     assert 'unknown arguments: --stack' in output
     assert 'allowed: --stack onedl' in output
 

@@ -1,16 +1,17 @@
 """The study's tools, on two tiny trainings."""
 import dataclasses
 import json
-import subprocess
-import sys
 
+import pretrain_digits
 import pytest
+import torch
 import yaml
-from pretrain_digits import read_crops
 from studies.execute import build_config
 from studies.grid import Run, best_lr, expand, missing, read_study
 
+from agvm_mm.datasets import write_digits
 from tests.commands import ROOT
+from tests.commands import run as run_command
 
 from .study_results import measured, result
 
@@ -155,22 +156,31 @@ def test_a_run_has_the_same_images_at_every_batch(write, batch, method):
         assert study.epochs * updates / agvm.interval == (study.measurements)
 
 
-def run_tool(*arguments):
-    return subprocess.run([sys.executable, *map(str, arguments)],
-                          cwd=ROOT,
-                          stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT,
-                          text=True,
-                          timeout=300)
-
-
 @pytest.mark.parametrize('name', ['../secret.png', '/etc/secret.png'])
 def test_images_outside_of_the_data_are_refused(tmp_path, name):
     (tmp_path / 'annotations').mkdir()
     (tmp_path / 'annotations/instances_train.json').write_text(
         json.dumps(dict(images=[dict(id=1, file_name=name)], annotations=[])))
     with pytest.raises(ValueError, match=r'lies outside of .*/train: make'):
-        read_crops(tmp_path, 'train')
+        pretrain_digits.read_crops(tmp_path, 'train')
+
+
+def test_a_backbone_is_pretrained(tmp_path, capsys):
+    data_root = write_digits(
+        tmp_path / 'data', num_train=32, num_val=4, size=64)
+    out = tmp_path / 'weights.pth'
+    command = [
+        f'{ROOT}/configs/study/faster-rcnn_r18_fpn_digits.py',
+        str(out), '--epochs', '1', '--data-root'
+    ]
+    pretrain_digits.main([*command, str(data_root)])
+    assert 'of unseen ones are told' in capsys.readouterr().out
+    saved = torch.load(out, weights_only=True)['state_dict']
+    assert all(name.startswith('backbone.') for name in saved)
+    with pytest.raises(
+            SystemExit,
+            match=r'^pretrain_digits\.py: .* does not exist; make'):
+        pretrain_digits.main([*command, str(tmp_path)])
 
 
 def test_run_and_report(write, tmp_path):
@@ -206,16 +216,10 @@ def test_run_and_report(write, tmp_path):
                 metric='coco/bbox_mAP')
         })
     results = tmp_path / 'results'
-    run = (ROOT / 'tools/study.py', 'run', study, '--results', results,
-           '--jobs', 2, '--work-dir', tmp_path / 'logs')
-    done = run_tool(*run)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert f'{weights} is missing, and is made' in done.stdout
-    done = run_tool(ROOT / 'tools/pretrain_digits.py', config,
-                    tmp_path / 'again.pth', '--data-root', tmp_path / 'data',
-                    '--epochs', 1)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert 'of unseen ones are told' in done.stdout
+    output = run_command('python', 'tools/study.py', 'run', study, '--results',
+                         results, '--jobs', 2, '--work-dir',
+                         tmp_path / 'logs')
+    assert f'{weights} is missing, and is made' in output
     found = {p.stem: json.loads(p.read_text()) for p in results.iterdir()}
     assert sorted(found) == [
         'faster-rcnn_agvm-sgd_bs4_lr0.02_seed0_val',

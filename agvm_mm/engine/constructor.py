@@ -45,7 +45,7 @@ class AGVMOptimWrapperConstructor:
         optim_wrapper_cfg (dict): The ``optim_wrapper`` of a config. Of its
             ``agvm``, ``modules`` (see
             :func:`~agvm_mm.algorithm.partition.partition_parameters`) and
-            ``base_constructor`` (the registered name of the user's own
+            ``base_constructor`` (the name, or the class, of the user's own
             constructor, by default 'DefaultOptimWrapperConstructor') are for
             this class, and the others for the wrapper.
         paramwise_cfg (dict, optional): For the user's own constructor.
@@ -75,7 +75,7 @@ class AGVMOptimWrapperConstructor:
                 "'AGVMOptimWrapper' or 'AGVMAmpOptimWrapper'")
         self.modules = options['modules']
         self.base_constructor = options['base_constructor']
-        if not _is_registered(self.base_constructor):
+        if not _is_constructor(self.base_constructor):
             raise ValueError(
                 f'agvm.base_constructor={self.base_constructor!r} is not a '
                 'registered optimizer wrapper constructor; list the module '
@@ -133,7 +133,9 @@ def _takes_agvm(wrapper: str | type) -> bool:
     return 'agvm' in inspect.signature(wrapper).parameters
 
 
-def _is_registered(constructor: Any) -> bool:
+def _is_constructor(constructor: Any) -> bool:
+    if isinstance(constructor, type):
+        return True
     # In the config's default scope, where build() looks too.
     with OPTIM_WRAPPER_CONSTRUCTORS.switch_scope_and_registry(
             None) as registry:

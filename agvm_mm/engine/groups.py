@@ -7,7 +7,8 @@ have other names.
 from __future__ import annotations
 
 import logging
-from typing import Mapping, Sequence
+from contextlib import contextmanager
+from typing import Iterator, Mapping, Sequence
 
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -86,16 +87,11 @@ class ModuleGroups:
                 self._warned.add(module)
                 self._warn(group)
 
-    def labels(self) -> list[str | None]:
-        """Every group's module, to be written back after a load."""
-        return [group.get('module') for group in self._optimizer.param_groups]
-
-    def write_back(self, labels: list[str | None]) -> None:
-        """Put the labels back that a load has taken with the old groups.
-
-        Args:
-            labels (list[str]): From :meth:`labels`, before the load.
-        """
+    @contextmanager
+    def labels_kept(self) -> Iterator[None]:
+        """Put the labels back that a load within takes with the old groups."""
+        labels = [group['module'] for group in self._optimizer.param_groups]
+        yield
         for group, label in zip(self._optimizer.param_groups, labels):
             group['module'] = label
 

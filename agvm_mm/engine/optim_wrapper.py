@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import Any, Hashable, Iterator
+from typing import Any, Iterator
 
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
@@ -14,16 +14,15 @@ from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
 from agvm_mm.compat.optim_wrapper_dict import name_in_dict
 from agvm_mm.compat.schedulers import resume_schedules_by_group
 from agvm_mm.measuring.graphs import outside_of_graphs
-from agvm_mm.measuring.measurement import Measurement
 from agvm_mm.measuring.replicas import replicas_of
-from agvm_mm.measuring.sample_counter import SampleCounter
 
-from .begin import config_of_run, settle_begin, warn_of_nothing
+from .begin import settle_begin, warn_of_nothing
 from .clipping import clip_all_shards, clipping
 from .clock import Clock
 from .groups import ModuleGroups
 from .layout import to_layout
 from .modulation import Modulation
+from .observer import Observer
 from .options import (
     check_accumulative_counts,
     check_clip_grad_range,
@@ -40,10 +39,6 @@ class _AGVMMixin:
     ``begin`` and from ``end`` on they are not applied. Between two steps
     ``param_group['lr']`` is always the schedule's own.
 
-    A replica is one micro-batch on one rank: a call of ``update_params``.
-    Of who calls ``backward`` and ``step``, it is what comes between two
-    ``optim_context`` or, where ``accumulative_counts`` is 1, the whole update.
-
     A measurement logs ``train/agvm/variance/<module>``,
     ``train/agvm/lr_scale/<module>``, ``train/agvm/noise_scale/<module>`` (in
     samples), ``train/agvm/num_replicas`` and ``train/agvm/skipped``, how many
@@ -53,26 +48,8 @@ class _AGVMMixin:
     Args:
         optimizer (torch.optim.Optimizer): Its groups are modules, as
             :class:`AGVMOptimWrapperConstructor` makes them.
-        agvm (dict): The options of AGVM:
-
-            - begin (int or 'auto'): The first update to be measured. Defaults
-              to 'auto', the end of the warm-up that the config's schedulers
-              state, + 100.
-            - end (int, optional): The first update to be left alone again.
-              Defaults to None, never.
-            - interval (int): tau, updates between two measurements. Defaults
-              to 10; the paper takes 5 above batch 1024.
-            - anchor (str): The module with which the others are aligned, or
-              the last part of its name. Defaults to 'backbone'.
-            - momentum (float): alpha, of the moving average of the factors,
-              in [0, 1). Defaults to 0.97.
-            - estimator (str): 'replica', over all equal splits of the
-              replicas, or 'half_batch', the paper's. Defaults to 'replica'.
-            - ratio_range (tuple[float, float]): Where the ratio of variances
-              is clipped to. Defaults to (0.5, 10.0).
-            - modules, base_constructor: See
-              :class:`AGVMOptimWrapperConstructor`.
-
+        agvm (dict): The options of AGVM; see
+            :func:`~agvm_mm.engine.options.checked_options`.
         clip_grad_range (tuple[int, int], optional): The updates, half-open, in
             which ``clip_grad`` is in force. Defaults to None, always.
         model (nn.Module, optional): The model, perhaps wrapped; from the
@@ -119,13 +96,9 @@ class _AGVMMixin:
             self.groups.names,
             estimator=options['estimator'],
             model=model)
-        self.samples = SampleCounter()
+        self.observer = Observer(self.replicas, optimizer, self.clock)
         self._plain_layout = plain_layout
-        self._measurement: Measurement | None = None
         self._started = False
-        # What tells the micro-batch of a backward pass.
-        self._within_update_params = False
-        self._forward_passes = 0
         # Before a resume that may come, whose file torch would refuse.
         allow_mmengine_checkpoints()
 
@@ -147,12 +120,11 @@ class _AGVMMixin:
         """
         self.replicas.check(model, self.clock.micro_batches)
         super().initialize_count_status(model, init_counts, max_counts)
-        self.samples.attach(model)
+        self.observer.samples.attach(model)
         self.clock.iterations = max_counts if max_counts > 0 else None
         self.clock.resume_at_iteration(init_counts)
-        cfg = config_of_run(self.message_hub)
-        if cfg is not None:
-            settle_begin(self.clock, cfg, self.message_hub, name_in_dict(self))
+        settle_begin(
+            self.clock, self.message_hub, name_in_dict(self), last_call=False)
         warn_of_nothing(self.clock)
 
     @contextmanager
@@ -161,35 +133,27 @@ class _AGVMMixin:
         self._before_forward(model)
         with super().optim_context(model):
             yield
-        self.samples.stop()
+        self.observer.samples.stop()
 
     # These stay outside of compiled graphs: hooks and schedules change from
     # update to update, and each change would compile anew.
     @outside_of_graphs
     def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The base class's; its backward pass is all of a micro-batch."""
-        self._within_update_params = True
-        try:
+        with self.observer.one_pass_a_micro_batch():
             super().update_params(loss, *args, **kwargs)
-        finally:
-            self._within_update_params = False
 
     @outside_of_graphs
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """The base class's backward pass, observed on a measured update."""
         self._start(None)
-        num_samples = self.samples.take()
-        if not self.clock.measures:
-            super().backward(loss, **kwargs)
-            return
-        measurement = self._current_measurement()
-        with measurement.observe(loss, self._micro_batch(), num_samples):
+        with self.observer.observe(loss, self._inverse_scale):
             super().backward(loss, **kwargs)
 
     @outside_of_graphs
     def step(self, **kwargs: Any) -> None:
         """Measure if it is time, then step each module at lr * lr_scale."""
-        measurement, self._measurement = self._measurement, None
+        measurement = self.observer.end()
         if self.clock.measures:
             self.modulation.take(measurement, self.optimizer)
             self.modulation.log(self.message_hub)
@@ -203,7 +167,7 @@ class _AGVMMixin:
 
     def zero_grad(self, **kwargs: Any) -> None:
         """The base class's; what was measured of these gradients goes too."""
-        self._measurement = None
+        self.observer.end()
         super().zero_grad(**kwargs)
 
     def state_dict(self) -> dict:
@@ -221,36 +185,33 @@ class _AGVMMixin:
         """Load a checkpoint's state, of a run with AGVM or without.
 
         Args:
-            state_dict (dict): As :meth:`state_dict` returns it, or another
-                optimizer wrapper's; it is not changed. The modules may differ
-                from this run's: each parameter finds its state by name.
+            state_dict (dict): Of an optimizer wrapper; it is not changed. The
+                modules may differ: parameters find their state by name.
 
         Raises:
             ValueError: If it is the state of other parameters.
         """
-        self._measurement = None
+        self.observer.end()
         state_dict = dict(state_dict)
         agvm = state_dict.pop('agvm', None)
         settings = state_dict['param_groups'][0]
         self.groups.label()
-        labels, ours = self.groups.labels(), self.groups.layout()
+        ours = self.groups.layout()
         theirs = self._plain_layout if agvm is None else agvm['layout']
         state_dict = to_layout(state_dict, ours, theirs)
         if self.base_param_settings is not None:
             # An optimizer of one group keeps its base lr in that group.
-            state_dict.setdefault(
-                'base_param_settings', {
-                    **settings, 'params': self.base_param_settings['params']
-                })
-        super().load_state_dict(state_dict)
-        self.groups.write_back(labels)
+            params = self.base_param_settings['params']
+            state_dict.setdefault('base_param_settings',
+                                  dict(settings, params=params))
+        with self.groups.labels_kept():
+            super().load_state_dict(state_dict)
         if ours != theirs:
             resume_schedules_by_group(self)
         self.modulation.load_state_dict(agvm)
         if agvm is not None:
             self.clock.load_state_dict(agvm)
 
-    @property
     def _inverse_scale(self) -> Tensor | None:
         """1 / the loss scale that gradients carry until the step."""
         return None
@@ -259,47 +220,22 @@ class _AGVMMixin:
     def _before_forward(self, model: nn.Module) -> None:
         self._start(model)
         self.groups.label(model)
-        self.samples.attach(model)
-        self.samples.start()
-        self._forward_passes += 1
+        self.observer.before_forward(model)
 
     def _start(self, model: nn.Module | None) -> None:
         """Once, before the first forward or backward pass of this run."""
         if self._started:
             return
         self.replicas.check(model, self.clock.micro_batches)
-        name = name_in_dict(self)
+        self.modulation.name = name_in_dict(self)
+        hub = self.message_hub
         if self.clock.iterations is None:
-            # No runner has told where the run begins.
-            self.clock.resume_at_iteration(
-                self.message_hub.get_info('iter') or 0)
-        if self.clock.begin == 'auto':
-            settle_begin(self.clock, config_of_run(self.message_hub),
-                         self.message_hub, name)
-        self.modulation.name = name
+            # initialize_count_status was not called.
+            self.clock.resume_at_iteration(hub.get_info('iter') or 0)
+        if self.clock.iterations is None or self.clock.begin == 'auto':
+            settle_begin(
+                self.clock, hub, self.modulation.name, last_call=True)
         self._started = True
-
-    def _micro_batch(self) -> Hashable:
-        """Tells a backward pass's micro-batch; None if it is all of it."""
-        if self._within_update_params:
-            return None
-        if self.clock.micro_batches == 1:
-            return 'the only one'
-        # Where no forward pass was told, each backward pass is a whole one.
-        return self._forward_passes or None
-
-    def _current_measurement(self) -> Measurement:
-        current = self._measurement
-        if current is not None and current.failed and all(
-                p.grad is None for g in self.optimizer.param_groups
-                for p in g['params']):
-            current = None  # The user's loop has begun the update anew.
-        if current is None:
-            current = Measurement(self.replicas,
-                                  self.clock.current_micro_batches,
-                                  self._inverse_scale)
-        self._measurement = current
-        return current
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -321,7 +257,6 @@ class AGVMAmpOptimWrapper(_AGVMMixin, AmpOptimWrapper):
 
     _measures_partly = False
 
-    @property
     def _inverse_scale(self) -> Tensor:
         # As a tensor on the gradient's device: get_scale() waits for it.
         device = self.optimizer.param_groups[0]['params'][0].device

@@ -22,7 +22,29 @@ def checked_options(agvm: dict) -> dict:
     """Check the options of AGVM, and fill in their defaults.
 
     Args:
-        agvm (dict): As the user gives it.
+        agvm (dict): As the user gives it:
+
+            - begin (int or 'auto'): The first update to be measured. Defaults
+              to 'auto', the end of the warm-up that the config's schedulers
+              state, + 100.
+            - end (int, optional): The first update to be left alone again.
+              Defaults to None, never.
+            - interval (int): tau, updates between two measurements. Defaults
+              to 10; the paper takes 5 above batch 1024.
+            - anchor (str): The module with which the others are aligned, or
+              the last part of its name. Defaults to 'backbone'.
+            - momentum (float): alpha, of the moving average of the factors,
+              in [0, 1). Defaults to 0.97.
+            - estimator (str): 'replica', over all equal splits of the
+              replicas, or 'half_batch', the paper's. Defaults to 'replica'.
+            - ratio_range (tuple[float, float]): Where the ratio of variances
+              is clipped to. Defaults to (0.5, 10.0).
+            - modules (dict[str, str or list[str]], optional): Names of the
+              user's own; see
+              :func:`~agvm_mm.algorithm.partition.assign_modules`. Defaults to
+              None.
+            - base_constructor (str): The user's own constructor. Defaults to
+              'DefaultOptimWrapperConstructor'.
 
     Returns:
         dict: Every option of :data:`AGVM_OPTIONS`.

@@ -83,7 +83,7 @@ def test_other_updates_leave_nothing_behind():
     wrapper.initialize_count_status(model, 0, 100)
     for update in range(9):
         train(model, wrapper, 2, range(update, update + 1))
-        assert wrapper._measurement is None
+        assert wrapper.observer.end() is None
         assert not any(p._backward_hooks for p in model.parameters())
     wrapper.replicas.watch = None  # would fail if called
     train(model, wrapper, 2, range(9, 11))

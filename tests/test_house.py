@@ -74,7 +74,7 @@ def test_the_package_imports_its_own_rooms_alone():
 def test_imports_of_this_file_are_resolved():
     """Or the rule above would hold of anything."""
     found = set(imports('agvm_mm.measuring.fsdp'))
-    assert 'agvm_mm.measuring.ddp' in found
+    assert 'agvm_mm.measuring.direction' in found
     assert 'torch.distributed.fsdp' in {n[:22] for n in found}
     assert 'agvm_mm.algorithm.partition' in set(imports('agvm_mm'))
     assert 'agvm_mm.large_batch' in set(imports('agvm_mm'))

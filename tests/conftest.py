@@ -92,11 +92,19 @@ def _own_message_hub(request):
 @pytest.fixture(name='warnings')
 def _warnings(request):
     """Call it for the warnings that were logged so far."""
+    return logged(request, logging.WARNING)
+
+
+@pytest.fixture(name='infos')
+def _infos(request):
+    """Call it for the lines of information that were logged so far."""
+    return logged(request, logging.INFO)
+
+
+def logged(request, level):
     records = []
     logger = MMLogger.get_instance(request.node.name[:60])
     handler = logging.Handler()
     handler.emit = records.append
     logger.addHandler(handler)
-    return lambda: [
-        r.getMessage() for r in records if r.levelno == logging.WARNING
-    ]
+    return lambda: [r.getMessage() for r in records if r.levelno == level]

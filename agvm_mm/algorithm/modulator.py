@@ -61,6 +61,9 @@ class Modulator:
         ratio_range (tuple[float, float]): Where ratio_i is clipped to, before
             the square root; 0 < low <= high.
 
+    Attributes:
+        lr_scale (dict[str, float]): Mu by module.
+
     Raises:
         ValueError: If the anchor is none of the modules, or several.
     """
@@ -71,12 +74,8 @@ class Modulator:
         self.anchor = self.modules.index(find_anchor(anchor, modules))
         self.momentum = momentum
         self.ratio_range = ratio_range
-        self._mu = torch.ones(len(self.modules), dtype=torch.float64)
-
-    @property
-    def lr_scale(self) -> dict[str, float]:
-        """Mu by module."""
-        return dict(zip(self.modules, self._mu.tolist()))
+        # Numbers: a step between two measurements asks no tensor.
+        self.lr_scale = dict.fromkeys(self.modules, 1.0)
 
     def update(self, variance: Tensor) -> None:
         """Take in one measurement.
@@ -88,22 +87,25 @@ class Modulator:
         """
         ratio = (variance[self.anchor] + EPS) / (variance + EPS)
         target = ratio.clamp(*self.ratio_range).sqrt()
-        mu = self.momentum * self._mu + (1 - self.momentum) * target
+        before = torch.tensor(
+            list(self.lr_scale.values()), dtype=torch.float64)
+        mu = self.momentum * before + (1 - self.momentum) * target
         measured = torch.isfinite(variance) & torch.isfinite(
             variance[self.anchor])
         # Not left to rounding: the anchor's factor is 1 by definition.
         measured[self.anchor] = False
-        self._mu = torch.where(measured, mu, self._mu)
+        mu = torch.where(measured, mu, before)
+        self.lr_scale = dict(zip(self.modules, mu.tolist()))
 
     def state_dict(self) -> dict[str, float]:
         """Mu by module."""
-        return self.lr_scale
+        return dict(self.lr_scale)
 
     def load_state_dict(self, lr_scale: dict[str, float]) -> None:
         """Take mu of the modules that both sides know by name."""
         for i, module in enumerate(self.modules):
             if module in lr_scale and i != self.anchor:
-                self._mu[i] = lr_scale[module]
+                self.lr_scale[module] = lr_scale[module]
 
 
 @contextmanager

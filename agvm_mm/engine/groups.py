@@ -50,32 +50,27 @@ class ModuleGroups:
                 'AGVM needs an optimizer whose groups are modules: set '
                 "constructor='AGVMOptimWrapperConstructor' in optim_wrapper")
         self._optimizer = optimizer
+        self._model = model
         self._own_modules = modules
         self._module_of: dict[str, str] = {}
         self._warned: set[str | None] = set()
         self.names: dict[nn.Parameter, str] = {}
-        if model is not None:
-            self._learn(model)
+        self._learn()
         self.modules = list(
             dict.fromkeys(g['module'] for g in groups
                           if any(p.requires_grad for p in g['params'])))
 
-    def label(self, model: nn.Module | None = None) -> None:
+    def label(self) -> None:
         """Label the groups that were added since, as by unfreezing.
 
         A group finds its module by the names of its parameters. One that finds
         none, or several, or one that had nothing to train at the start, steps
         at factor 1, and is warned of once.
-
-        Args:
-            model (nn.Module, optional): In which to look for new parameters.
-                Defaults to None.
         """
         groups = self._optimizer.param_groups
         new = [group for group in groups if 'module' not in group]
-        if model is not None and any(p not in self.names for group in new
-                                     for p in group['params']):
-            self._learn(model)
+        if any(p not in self.names for g in new for p in g['params']):
+            self._learn()
         for group in new:
             names = [self.names.get(p) for p in group['params']]
             found = {self._module_of.get(name) for name in names}
@@ -102,7 +97,11 @@ class ModuleGroups:
             return None
         return [[self.names[p] for p in g['params']] for g in groups]
 
-    def _learn(self, model: nn.Module) -> None:
+    def _learn(self) -> None:
+        """The names and modules of all parameters that the model now has."""
+        model = self._model
+        if model is None:
+            return
         if is_model_wrapper(model):
             model = model.module
         self._module_of = assign_modules(model, self._own_modules)

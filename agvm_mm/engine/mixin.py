@@ -217,7 +217,7 @@ class AGVMMixin:
     @outside_of_graphs
     def _before_forward(self, model: nn.Module) -> None:
         self._start(model)
-        self.groups.label(model)
+        self.groups.label()
         self.observer.before_forward(model)
 
     def _start(self, model: nn.Module | None) -> None:

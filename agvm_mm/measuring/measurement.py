@@ -146,11 +146,8 @@ class Measurement:
         message = torch.cat([*columns, samples])
         if replicas.num_ranks > 1:
             dist.all_reduce(message)
-        # The one copy to the host, where the device is waited for.
-        *columns, samples = torch.tensor(
-            message.tolist(), dtype=torch.float64).tensor_split([
-                replicas.num_modules * i for i in range(1, len(columns) + 1)
-            ])
+        *columns, samples = _to_host(message).split(
+            [replicas.num_modules] * len(columns) + [1])
         sum_sq, mean_sq = columns[:2]
         if self._half is not None:
             variance = torch.where(sum_sq.isnan(), sum_sq, columns[2])
@@ -196,3 +193,8 @@ class Measurement:
             self._replicas.num_modules if size is None else size,
             dtype=torch.float64,
             device=self._device)
+
+
+def _to_host(message: Tensor) -> Tensor:
+    """The one copy to the host, and the one time that it waits."""
+    return message.cpu()

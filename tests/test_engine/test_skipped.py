@@ -1,0 +1,156 @@
+"""Measurements that were due and could not be taken are counted and told."""
+import pytest
+import torch
+
+from agvm_mm.engine.skipped import SkippedMeasurements
+from tests.distributed import run_ranks
+from tests.toy import ToyDetector, build_wrapper, samples, train, train_step
+
+
+def skipped(wrapper):
+    """The count, as it is logged."""
+    count = wrapper.modulation.skipped.count
+    assert wrapper.message_hub.get_scalar(
+        'train/agvm/skipped').current() == count
+    return count
+
+
+def told(warnings):
+    return [m for m in warnings() if 'could not measure' in m]
+
+
+def start(optimizer='sgd', **options):
+    model = ToyDetector().double()
+    options = dict(dict(begin=0, interval=1), **options)
+    return model, build_wrapper(model, optimizer, 2, **options)
+
+
+def test_nothing_is_skipped(warnings):
+    model, wrapper = start()
+    train(model, wrapper, 2, range(12))
+    assert skipped(wrapper) == 0
+    assert not told(warnings)
+
+
+def test_an_anchor_without_gradient(warnings):
+    model, wrapper = start()
+    model.backbone.requires_grad_(False)
+    train(model, wrapper, 2, range(9))
+    assert skipped(wrapper) == 9
+    assert not told(warnings)
+    train(model, wrapper, 2, range(9, 25))
+    assert skipped(wrapper) == 25
+    warning, = told(warnings)
+    assert 'the last 10 updates that were due' in warning
+    assert 'the anchor, backbone, has no gradient: it is frozen' in warning
+    # It is measured as soon as it can be, and warned of when it cannot again.
+    model.requires_grad_(True)
+    train(model, wrapper, 2, range(25, 26))
+    assert skipped(wrapper) == 25
+    assert wrapper.modulator.lr_scale['neck'] != 1
+    model.backbone.requires_grad_(False)
+    train(model, wrapper, 2, range(26, 36))
+    assert len(told(warnings)) == 2
+
+
+def test_moments_that_are_not_there_yet(warnings):
+    model, wrapper = start('adamw')
+    wrapper.optimizer.step = lambda: None  # as a scaler that skips it
+    train(model, wrapper, 2, range(10))
+    assert skipped(wrapper) == 10
+    warning, = told(warnings)
+    assert 'has no second moments in its optimizer yet' in warning
+
+
+@pytest.mark.parametrize('module', ['backbone', 'neck'])
+def test_a_module_that_is_not_finite(module, warnings):
+    model, wrapper = start()
+    wrapper.optimizer.step = lambda: None
+    parameter = next(getattr(model, module).parameters())
+    parameter.register_hook(lambda grad: grad * float('nan'))
+    train(model, wrapper, 2, range(10))
+    assert skipped(wrapper) == 10
+    warning, = told(warnings)
+    assert module in warning
+    assert 'has a gradient that is not finite' in warning
+    # Of the others a whole measurement is taken, if there is an anchor.
+    moved = wrapper.modulator.lr_scale['rpn_head'] != 1
+    assert moved == (module == 'neck')
+
+
+def test_a_module_that_never_has_a_gradient_is_told_but_not_counted(warnings):
+    model, wrapper = start()
+    model.roi_head.mask_head.requires_grad_(False)
+    train(model, wrapper, 2, range(12))
+    assert skipped(wrapper) == 0
+    warning, = told(warnings)
+    assert 'the module roi_head.mask_head has no gradient' in warning
+
+
+def test_a_single_replica(warnings):
+    model, wrapper = start()
+    for update in range(10):
+        inputs, targets = samples(update)
+        wrapper.initialize_count_status(model, 0, 1)  # its last micro-batch
+        train_step(model, wrapper, inputs, targets)
+    assert skipped(wrapper) == 10
+    warning, = told(warnings)
+    assert 'there was a single gradient replica' in warning
+
+
+def test_a_backward_pass_of_somebody_elses(warnings):
+    model, wrapper = start()
+    for update in range(10):
+        inputs, targets = samples(update)
+        model(inputs, targets, mode='loss')['loss'].backward()
+        wrapper.step()
+        wrapper.zero_grad()
+    assert skipped(wrapper) == 10
+    warning, = told(warnings)
+    assert 'no backward pass of it went through the optimizer' in warning
+
+
+def spoil_one_rank(rank):
+    """A pass that fails on the first rank alone, and what all then do."""
+    model = ToyDetector().double()
+    wrapper = build_wrapper(model, accumulative_counts=2, begin=0, interval=1)
+    ddp = torch.nn.parallel.DistributedDataParallel(model)
+
+    def fail(grad):
+        raise RuntimeError('out of memory')
+
+    inputs, targets = samples(0)
+    with wrapper.optim_context(ddp):
+        loss = ddp(inputs, data_samples=targets, mode='loss')['loss']
+    if rank == 0:
+        handle = model.neck.weight.register_hook(fail)
+        with pytest.raises(RuntimeError, match='out of memory'):
+            wrapper.backward(loss)
+        handle.remove()
+        wrapper._inner_count += 1
+    else:
+        wrapper.update_params(loss)
+    train_step(ddp, wrapper, inputs, targets)
+    return wrapper.modulation.skipped.count, wrapper.modulator.lr_scale
+
+
+def test_all_ranks_skip_what_one_could_not_measure():
+    for count, lr_scale in run_ranks(spoil_one_rank, 2):
+        assert count == 1
+        assert set(lr_scale.values()) == {1.0}
+
+
+def test_only_skips_in_a_row_are_warned_of(monkeypatch):
+    messages = []
+    monkeypatch.setattr('agvm_mm.engine.skipped.print_log',
+                        lambda message, **kwargs: messages.append(message))
+    record = SkippedMeasurements()
+    for _ in range(3):
+        for _ in range(9):
+            record.record('it rains')
+        record.record(None)
+    assert record.count == 27
+    assert not messages
+    for _ in range(30):
+        record.record('it rains')
+    assert len(messages) == 1

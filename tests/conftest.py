@@ -8,7 +8,7 @@ from agvm_mm.datasets import write_digits
 
 # Parts of the names of tests that read mmseg:: configs.
 MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'a_split_by_hand',
-         'the_table_of_configs')
+         'the_table_of_configs', 'the_table_of_modules')
 
 
 def pytest_collection_modifyitems(items):

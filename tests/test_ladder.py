@@ -11,7 +11,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
-from tests.meta import build_on_meta
+from partitions.models import build_on_meta
 
 import agvm_mm  # noqa: F401
 from agvm_mm.algorithm.partition import partition_parameters

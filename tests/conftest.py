@@ -14,7 +14,7 @@ from . import commands
 
 # Parts of the names of tests that read mmseg:: configs.
 MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'a_split_by_hand',
-         'the_table_of_configs')
+         'the_table_of_configs', 'the_table_of_modules')
 
 
 def calls(function, helper):

@@ -11,6 +11,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
+from partitions.models import build_on_meta
 
 import agvm_mm  # noqa: F401
 from agvm_mm.algorithm.partition import partition_parameters
@@ -18,7 +19,6 @@ from agvm_mm.datasets import write_digits
 from agvm_mm.engine.plan import agvm_options, measured_updates
 from agvm_mm.large_batch import resolve, square_root_lr
 from agvm_mm.large_batch.plan import learning_rates, make_plan
-from tests.meta import build_on_meta
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 LADDER = sorted(p for p in CONFIGS.glob('[a-z]*/*.py') if '_bs' in p.name)
@@ -44,9 +44,6 @@ MODULES = {
     'semantic-fpn': ['backbone', 'neck', 'decode_head'],
     'upernet': ['backbone', 'decode_head', 'fpn', 'auxiliary_head'],
 }
-# The modules that the UperNet configs name, for their twins without AGVM.
-UPERNET = Config.fromfile(
-    CONFIGS / '_base_/optimizers/agvm-sgd_upernet.py').optim_wrapper.agvm
 LARGEST = {
     'faster-rcnn_r50_fpn_agvm-sgd_16e': 1024,
     'faster-rcnn_r50_fpn_agvm-adamw_12e': 1536,
@@ -174,10 +171,7 @@ def test_partition_and_optimizer(path):
     cfg = load(path)
     model = build_on_meta(cfg)
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    partition = partition_parameters(
-        model,
-        cfg.optim_wrapper.get('agvm', UPERNET).get('modules')
-        if 'upernet' in path.name else None)
+    partition = partition_parameters(model)
     assert sorted(partition) == sorted(MODULES[fields(path)[0]])
     assert sorted(itertools.chain(*partition.values())) == sorted(trained)
     if 'swin-1b' in path.name:

@@ -1,17 +1,23 @@
-"""Print the modules into which AGVM splits a config's model."""
+"""Print the modules into which AGVM splits a config's model.
+
+With --table it writes those of well-known models, as docs/modules.md.
+"""
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from mmengine.config import Config, DictAction
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.config import DictAction
+from partitions.models import build_model, load_config
+from partitions.page import build_page
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from agvm_mm import partition_parameters
 from agvm_mm.algorithm.modulator import find_anchor
+from agvm_mm.algorithm.partition import named_parameters
 from agvm_mm.engine.options import AGVM_OPTIONS
 
 
@@ -25,7 +31,7 @@ def build_table(model: nn.Module, agvm: dict) -> Table:
     Raises:
         ValueError: If the partition is impossible, or has no anchor.
     """
-    parameters = dict(model.named_parameters())
+    parameters = dict(named_parameters(model))
     partition = partition_parameters(model, agvm.get('modules'))
     anchor = find_anchor(
         agvm.get('anchor', AGVM_OPTIONS['anchor']), list(partition))
@@ -51,9 +57,14 @@ def build_table(model: nn.Module, agvm: dict) -> Table:
 
 
 def main() -> None:
-    """Read the command line and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    """Read the command line; print, or write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        'config',
+        nargs='?',
+        help="config file, or the name of a package's, as "
+        'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -61,14 +72,23 @@ def main() -> None:
         metavar='KEY=VALUE',
         help='change settings of the config, as '
         'optim_wrapper.agvm.anchor=neck')
+    parser.add_argument(
+        '--table',
+        type=Path,
+        metavar='FILE',
+        help='write the modules of well-known models: docs/modules.md')
     args = parser.parse_args()
-    cfg = Config.fromfile(args.config)
+    if (args.config is None) == (args.table is None):
+        parser.error('give a config, or --table FILE')
+    if args.table is not None:
+        args.table.write_text(build_page())
+        return
+    cfg = load_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    model = MODELS.build(cfg.model)
+    agvm = cfg.get('optim_wrapper', {}).get('agvm', {})
     try:
-        table = build_table(model, cfg.optim_wrapper.get('agvm', {}))
+        table = build_table(build_model(cfg), agvm)
     except ValueError as error:
         sys.exit(f'{args.config}: {error}')
     Console().print(table)

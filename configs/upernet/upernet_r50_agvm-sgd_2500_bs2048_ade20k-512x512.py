@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/pipelines/upernet_r50_ade20k.py',
     '../_base_/schedules/ade20k_r50_2500_bs2048.py',
-    '../_base_/optimizers/agvm-sgd_upernet.py',
+    '../_base_/optimizers/agvm-sgd.py',
 ]
 # lr: square-root rule from 0.01 at 16 (mmseg).
 optim_wrapper = dict(

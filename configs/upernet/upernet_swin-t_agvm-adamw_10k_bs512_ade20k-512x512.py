@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/pipelines/upernet_swin-t_ade20k.py',
     '../_base_/schedules/ade20k_swin-t_10k_bs512.py',
-    '../_base_/optimizers/agvm-adamw_upernet.py',
+    '../_base_/optimizers/agvm-adamw.py',
 ]
 # lr: square-root rule from 6e-5 at 16 (mmseg, Swin).
 optim_wrapper = dict(

@@ -3,6 +3,7 @@ import torch
 import torch.distributed as dist
 from mmengine.hub import get_config
 from mmengine.model import MMSeparateDistributedDataParallel
+from partitions.models import build_on_meta
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
     checkpoint_wrapper,
@@ -10,7 +11,6 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
 
 from agvm_mm import partition_parameters
 from agvm_mm.algorithm.partition import assign_modules, named_parameters
-from tests.meta import build_on_meta
 from tests.toy import ToyDetector
 
 DETECTOR = ['backbone', 'neck', 'rpn_head', 'roi_head.bbox_head']
@@ -257,12 +257,13 @@ def test_detectors_in_a_model_are_opened(frozen):
 
 def test_a_detector_in_a_model_is_divided_as_one_alone():
     model = nn.Module()
-    model.student = load(DINO)
-    model.teacher = load(UPERNET_R50)
+    model.student, model.teacher = load(DINO), ToyDetector()
+    model.teacher.decode_head = uper_head()
     model.scale = nn.Parameter(torch.zeros(1))
     assert list(partition_parameters(model)) == [
         'scale', *(f'student.{part}' for part in DETR),
-        *(f'teacher.{part}' for part in UPERNET)
+        *(f'teacher.{part}' for part in DETECTOR),
+        'teacher.roi_head.mask_head', 'teacher.decode_head', 'teacher.fpn'
     ]
 
 

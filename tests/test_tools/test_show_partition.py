@@ -1,13 +1,48 @@
 import re
 
-from tests.commands import RETINANET, run
+import pytest
+
+from tests.commands import RETINANET, ROOT, run
+
+DETR = ['backbone', 'neck', 'bbox_head', 'encoder', 'decoder']
+
+
+def rows_of(output):
+    """Module to the number of its tensors, in the order printed."""
+    return dict(
+        re.findall(r'│ (\S+).*? │\s+(\d+) │\s+[\d,]+ │\s+[\d.]+% │', output))
+
+
+@pytest.mark.parametrize(('config', 'modules'), [
+    ('mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py', DETR),
+    ('mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py', [
+        'backbone', 'decode_head.pixel_decoder',
+        'decode_head.transformer_decoder'
+    ]),
+])
+def test_modules_as_the_papers_draw_them(config, modules):
+    rows = rows_of(run('python', 'tools/show_partition.py', config))
+    assert list(rows) == [*modules, 'frozen,', 'all']
+
+
+def test_the_table_of_modules_is_up_to_date(tmp_path):
+    page = tmp_path / 'modules.md'
+    run('python', 'tools/show_partition.py', '--table', page)
+    assert page.read_text() == (ROOT / 'docs/modules.md').read_text(), (
+        'run python tools/show_partition.py --table docs/modules.md')
+
+
+def test_a_config_or_the_table():
+    config = ('configs/digits/mask-rcnn_r18_fpn_agvm_digits.py', )
+    for arguments in ((), (*config, '--table', 'modules.md')):
+        output = run('python', 'tools/show_partition.py', *arguments, status=2)
+        assert 'give a config, or --table FILE' in output
 
 
 def test_show_partition():
     output = run('python', 'tools/show_partition.py',
                  'configs/digits/mask-rcnn_r18_fpn_agvm_digits.py')
-    rows = dict(
-        re.findall(r'│ (\S+).*? │\s+(\d+) │\s+[\d,]+ │\s+[\d.]+% │', output))
+    rows = rows_of(output)
     assert rows['roi_head.mask_head'] == '8'
     assert set(rows) >= {'backbone', 'neck', 'rpn_head', 'frozen,', 'all'}
     frozen = run('python', 'tools/show_partition.py',

@@ -15,10 +15,10 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.utils import get_installed_path
+from partitions.models import build_on_meta
 
 from agvm_mm import partition_parameters
 from agvm_mm.algorithm.partition import assign_modules
-from tests.meta import build_on_meta
 
 PACKAGES = ('mmdet', 'mmseg')
 # Models without a backbone: AGVM's error names their modules, and a user sets

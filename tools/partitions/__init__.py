@@ -1,0 +1,1 @@
+"""What tools/show_partition.py is made of."""

@@ -311,6 +311,8 @@ def test_512_images_in_one_update(images, tmp_path):
             'train_dataloader.dataset.indices': None,
             'model.backbone.depth': 18,
             'model.neck.in_channels': [64, 128, 256, 512],
+            'model.roi_head.bbox_head.fc_out_channels': 64,
+            'model.train_cfg.rcnn.sampler.num': 16,
         })
     Runner.from_cfg(resolve(cfg, 1)).train()
     row, = rows(tmp_path)

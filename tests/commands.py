@@ -36,7 +36,12 @@ def call(*command, cwd=ROOT, status=0, timeout=20, **env):
         stderr=subprocess.STDOUT,
         text=True,
         timeout=timeout,
-        env=dict(os.environ, PATH=path, **env))
+        # One thread, as torchrun gives; conftest.py says why.
+        env={
+            **os.environ, 'PATH': path,
+            'OMP_NUM_THREADS': '1',
+            **env
+        })
     assert (result.returncode == 0) == (status == 0), result.stdout[-4000:]
     return result.stdout
 

@@ -4,6 +4,7 @@ import logging
 import types
 
 import pytest
+import torch
 from mmengine.config import utils as config_utils
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.utils import is_installed
@@ -11,6 +12,10 @@ from mmengine.utils import is_installed
 from agvm_mm.datasets import write_digits
 
 from . import commands
+
+# What the tests train is small: threads wait for each other longer than they
+# compute, and the longer the more processes there are.
+torch.set_num_threads(1)
 
 # Parts of the names of tests that read mmseg:: configs.
 MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'a_split_by_hand',

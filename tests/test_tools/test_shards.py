@@ -14,7 +14,11 @@ model = dict(
     backbone=dict(
         embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]),
     neck=dict(in_channels=[16, 32, 64, 128]),
-    roi_head=dict(bbox_head=_base_.model.roi_head.bbox_head))
+    roi_head=dict(
+        bbox_head=_base_.model.roi_head.bbox_head,
+        mask_head=[dict(
+            _base_.model.roi_head.mask_head,
+            conv_out_channels=16)] * 3))
 _base_.optim_wrapper.pop('dtype')
 _base_.optim_wrapper.pop('use_fsdp')
 optim_wrapper = dict(

@@ -88,19 +88,10 @@ class HalfBatch:
             members = [(p, g) for p, g in mean if p.module == module]
             # In chunks, so that no temporary is of the gradient's size.
             for chunk in chunks(members):
-                half = self._cat([self.buffer.pieces[p.tensor]
-                                  for p, _ in chunk])
                 # The weights stay on the device: nobody waits for them.
-                vector = half * weight_half + self._cat(
-                    [grad for _, grad in chunk]) * weight_mean
-                pieces = vector.split([g.numel() for _, g in chunk])
-                for _, square in squared_norms(
-                        optimizer, [(p, piece.view_as(grad))
-                                    for (p, grad), piece in zip(
-                                        chunk, pieces)]):
+                vectors = [(p, (self.buffer.pieces[p.tensor] *
+                                weight_half).addcmul_(grad, weight_mean))
+                           for p, grad in chunk]
+                for _, square in squared_norms(optimizer, vectors):
                     sums[module] += square
         return sums
-
-    @staticmethod
-    def _cat(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.cat([t.reshape(-1) for t in tensors])

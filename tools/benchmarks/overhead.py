@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
+import torch
 import torch.distributed as dist
 from mmengine.optim import OptimWrapper
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
@@ -35,6 +36,7 @@ from .training import (
 
 SMALL = 0.12  # scale of images where their number of pixels does not matter
 INTERVALS = (1, 5, 10)
+READ = 'one read of the gradient'  # the norms of all its tensors
 
 
 class Seconds(NamedTuple):
@@ -101,12 +103,13 @@ def _launch(ranks: int, function: Callable, *args: Any) -> list[Any]:
 
 def _mark(watch: Stopwatch) -> None:
     """Tell the stopwatch which lines run because of AGVM."""
-    watch.mark(AGVMOptimWrapper, ['backward', 'step'], ours=True)
+    methods = ['update_params', 'backward', 'step', 'zero_grad']
+    watch.mark(AGVMOptimWrapper, methods, ours=True)
     watch.mark_context(AGVMOptimWrapper, 'optim_context', ours=True)
     watch.mark(BackwardWatch, ['_hold', '_flush', '_queue_flush'], ours=True)
     watch.mark(SampleCounter, ['__call__'], ours=True)
     watch.mark(OfficialOptimWrapper, ['measure', 'compare'], ours=True)
-    watch.mark(OptimWrapper, ['backward', 'step'], ours=False)
+    watch.mark(OptimWrapper, methods, ours=False)
     watch.mark_context(OptimWrapper, 'optim_context', ours=False)
 
 
@@ -125,7 +128,10 @@ def _timed(pipeline: Pipeline, data_root: str, repetitions: int,
     for wrapper in wrappers.values():
         model.train_step(copy.deepcopy(small), wrapper)
     rounds = batches(pipeline, data_root, image_scale)
-    records: dict[str, list[Seconds]] = {name: [] for name in names}
+    gradient = [
+        torch.randn_like(p) for p in model.parameters() if p.requires_grad
+    ]
+    records: dict[str, list[Seconds]] = {name: [] for name in [*names, READ]}
     for repetition in range(repetitions):
         data = rounds[repetition % len(rounds)]
         for name in names:
@@ -135,6 +141,9 @@ def _timed(pipeline: Pipeline, data_root: str, repetitions: int,
             after = Seconds(own.seconds, local.seconds, clock())
             records[name].append(
                 Seconds(*(b - a for a, b in zip(before, after))))
+        begin = clock()
+        torch.stack(torch._foreach_norm(gradient))
+        records[READ].append(Seconds(*[clock() - begin] * 3))
     return records
 
 
@@ -146,6 +155,8 @@ def _merge(results: list[dict[str, list[Seconds]]], logging: float) -> dict:
     }
     whole = {name: [s.iteration for s in way] for name, way in ways.items()}
     del ways[PLAIN]
+    read = summary([seconds.own for seconds in ways.pop(READ)])
+    del whole[READ]
     own = {name: summary([s.own for s in way]) for name, way in ways.items()}
     local = {
         name: summary([s.local for s in way])
@@ -171,6 +182,11 @@ def _merge(results: list[dict[str, list[Seconds]]], logging: float) -> dict:
             for name, values in whole.items()
         },
         own_seconds=own,
+        read_seconds=read,
+        own_in_reads={
+            name: own[name]['median'] / read['median']
+            for name in MEASURED
+        },
         local_seconds=local,
         unmeasured_share=own[UNMEASURED]['median'] / iteration,
         share_by_interval=shares)

@@ -5,7 +5,7 @@ from typing import Iterator, NamedTuple
 
 from rich.table import Table
 
-from .overhead import INTERVALS
+from .overhead import INTERVALS, READ
 from .scale import PAPER
 from .training import MEASURED, PIPELINES, UNMEASURED
 
@@ -45,6 +45,8 @@ def goals(results: dict) -> list[Goal]:
             (one['share_by_interval']['replica']['10'], PAPER),
             'an update that is not measured, share of the time':
             (one['unmeasured_share'], 0.0002),
+            'a measurement, in reads of the gradient':
+            (one['own_in_reads']['replica'], 3.0),
         }
         for scheme, allowed in (('replica', 0), ('half_batch', 1)):
             limits[f'{scheme}: gradients sent'] = (
@@ -109,7 +111,7 @@ def _overhead(name: str, one: dict) -> Table:
     table = _table(
         f'overhead: {name}, {one["ranks"]} ranks x {one["images_per_rank"]} '
         f'images of {width} x {height}, {seconds:.3g} s an iteration', 'way',
-        'own ms', 'of them local', 'iteration / plain',
+        'own ms', 'in reads', 'of them local ms', 'iteration / plain',
         *(f'share at {k}' for k in INTERVALS))
     for way in (UNMEASURED, *MEASURED):
         shares = one['share_by_interval'].get(way)
@@ -117,9 +119,12 @@ def _overhead(name: str, one: dict) -> Table:
             cells = [f'{one["unmeasured_share"]:.4%}']
         else:
             cells = [f'{shares[str(k)]:.4%}' for k in INTERVALS]
+        reads = one['own_in_reads'].get(way)
         table.add_row(way, _spread(one['own_seconds'][way], 1e3),
+                      '' if reads is None else f'{reads:.2f}',
                       _spread(one['local_seconds'][way], 1e3),
                       _spread(one['iteration_ratio'][way]), *cells)
+    table.add_row(READ, _spread(one['read_seconds'], 1e3), '1')
     return table
 
 

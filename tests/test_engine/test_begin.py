@@ -1,0 +1,104 @@
+"""What begin='auto', the default, becomes in a run."""
+import pytest
+import torch
+
+from tests.test_engine.test_runs import RUNNERS, config, run
+from tests.toy import ToyDetector, build_wrapper, samples, train_step
+
+
+def warm_up(end, **options):
+    return [
+        dict(
+            dict(
+                type='LinearLR',
+                start_factor=0.1,
+                by_epoch=False,
+                begin=0,
+                end=end), **options),
+        dict(type='MultiStepLR', by_epoch=False, milestones=[200])
+    ]
+
+
+def begin_config(work_dir, runner, iterations=240, **agvm):
+    """Two micro-batches an update, on one process."""
+    cfg = config(work_dir, runner, str(iterations), iterations, 2)
+    cfg.optim_wrapper.agvm = dict(interval=5, **agvm)
+    cfg.param_scheduler = warm_up(9)
+    cfg.default_hooks.checkpoint = None
+    return cfg
+
+
+@pytest.mark.parametrize('runner', RUNNERS)
+def test_the_end_of_the_warm_up_and_100_updates(runner, tmp_path):
+    built, found = run(runner, begin_config(tmp_path, runner))
+    # 9 iterations are over in the fifth update.
+    assert list(found) == [105, 110, 115]
+    assert built.optim_wrapper.state_dict()['agvm']['begin'] == 105
+    log, = tmp_path.glob('*/*.log')
+    assert log.read_text().count('AGVM begins at update 105') == 1
+
+
+def test_epochs_are_those_of_the_run(tmp_path):
+    cfg = begin_config(tmp_path, 'plain')
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=60)
+    cfg.train_dataloader.sampler.type = 'DefaultSampler'
+    # An epoch is 6 iterations, so 3 updates.
+    cfg.param_scheduler = warm_up(2, by_epoch=True)
+    built, _ = run('plain', cfg)
+    assert built.optim_wrapper.clock.begin == 106
+    cfg = begin_config(tmp_path / 'converted', 'plain')
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=60)
+    cfg.train_dataloader.sampler.type = 'DefaultSampler'
+    cfg.param_scheduler = warm_up(
+        3, by_epoch=True, convert_to_iter_based=True)
+    built, _ = run('plain', cfg)
+    assert built.optim_wrapper.clock.begin == 109
+
+
+@pytest.mark.parametrize('runner', RUNNERS)
+@pytest.mark.parametrize('why', ['no warm-up', 'too short'])
+def test_a_sentence_asks_for_a_number(runner, why, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(ToyDetector, 'forward',
+                        lambda *_, **__: calls.append(1))
+    cfg = begin_config(tmp_path, runner, 210 if why == 'too short' else 240)
+    if why == 'no warm-up':
+        cfg.param_scheduler = None
+    with pytest.raises(
+            ValueError, match=r"agvm.begin='auto' .*set agvm.begin to the"):
+        run(runner, cfg)
+    assert not calls
+
+
+def test_without_a_runner_a_sentence_asks_for_a_number():
+    model = ToyDetector()
+    wrapper = build_wrapper(model, accumulative_counts=2, begin='auto')
+    with pytest.raises(ValueError, match='no runner has told one here: set'):
+        train_step(model, wrapper, *samples(0, torch.float32))
+
+
+@pytest.mark.parametrize(('begin', 'warned'), [(0, True), (4, True),
+                                               (5, False), (105, False)])
+def test_a_begin_inside_of_the_warm_up_is_one_warning(begin, warned, tmp_path):
+    cfg = begin_config(tmp_path, 'plain', iterations=24, begin=begin)
+    run('plain', cfg)
+    log, = tmp_path.glob('*/*.log')
+    assert log.read_text().count(
+        f'agvm.begin={begin} lies inside of the warm-up, which ends at update '
+        '5') == warned
+
+
+def test_a_resumed_run_goes_on_as_it_began(tmp_path):
+    cfg = begin_config(tmp_path, 'plain', iterations=214)
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', by_epoch=False, interval=214)
+    _, before = run('plain', cfg)
+    assert list(before) == [105]
+    # With another warm-up, and another number of micro-batches.
+    cfg = begin_config(tmp_path, 'plain', iterations=468)
+    cfg.param_scheduler = warm_up(40)
+    cfg.optim_wrapper.accumulative_counts = 4
+    cfg.resume = True
+    built, after = run('plain', cfg)
+    assert built.optim_wrapper.clock.begin == 105
+    assert next(iter(after)) == 110

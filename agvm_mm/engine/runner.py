@@ -14,6 +14,8 @@ import os.path as osp
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
@@ -112,6 +114,9 @@ class _TotalBatchMixin:
         """
         if self._refusal is not None:
             raise self._refusal
+        cfg: Config = self.cfg  # type: ignore[attr-defined]
+        if 'total_batch_size' in cfg and not split_by_hand(cfg):
+            print_log(_split(cfg), 'current')
         return super().train()  # type: ignore[misc]
 
     def load_checkpoint(self, filename: str, *args: Any,
@@ -147,6 +152,16 @@ class _TotalBatchMixin:
             check_resume(filename,
                          with_agvm(self.cfg))  # type: ignore[attr-defined]
         super().resume(filename, *args, **kwargs)  # type: ignore[misc]
+
+
+def _split(cfg: Config) -> str:
+    """How a resolved config splits its total batch."""
+    world_size = get_world_size()
+    counts = next(iter(wrappers_of(cfg).values()))['accumulative_counts']
+    return (f'total_batch_size={cfg.total_batch_size}: {world_size} '
+            f'process{"es" if world_size > 1 else ""} x '
+            f'{cfg.train_dataloader.batch_size} samples x {counts} '
+            f'micro-batch{"es" if counts > 1 else ""}')
 
 
 def _prepare(filename: str) -> None:

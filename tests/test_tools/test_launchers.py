@@ -6,12 +6,22 @@ import pytest
 from tests.commands import RETINANET, free_port, options, run, scalars
 
 
-def test_test_tools(trained, digits, tmp_path):
+def test_test_tools(trained, digits, tmp_path, monkeypatch):
+    from test import main  # tools/test.py
+    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.setenv(name, '0')
     checkpoint = trained[0] / 'epoch_2.pth'
     out = tmp_path / 'predictions.pkl'
-    output = run('python', 'tools/test.py', RETINANET, checkpoint,
-                 '--work-dir', tmp_path, '--out', out, *options(digits))
-    assert 'Epoch(test) [1/1]' in output
+    # A total batch that no process can run is for the training to refuse.
+    main([
+        str(RETINANET),
+        str(checkpoint), '--work-dir',
+        str(tmp_path), '--out',
+        str(out), *options(digits, f'visualizer.name={tmp_path.name}',
+                           'total_batch_size=1')
+    ])
+    log, = tmp_path.glob('*/*.log')
+    assert 'Epoch(test) [1/1]' in log.read_text()
     assert out.stat().st_size > 0
     output = run(
         'bash',

@@ -1,4 +1,5 @@
 """Training by this repository's tool, and by those of mmdet and mmseg."""
+import re
 import sys
 from pathlib import Path
 
@@ -110,20 +111,22 @@ def test_mmsegs_own_train_tool_keeps_the_total_batch(digits, tmp_path):
 
 
 def test_mmdets_own_train_tool_alone(digits, tmp_path):
-    """One process, which accumulates what two would share; --amp aside."""
+    """One process accumulates what two would share."""
     output = run(
         sys.executable,
         own_train_tool(mmdet),
         FASTER,
         '--work-dir',
         tmp_path,
-        *options(digits, 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1'),
+        *options(digits, 'train_cfg.max_epochs=1',
+                 'train_cfg.val_interval=10'),
         cwd=tmp_path)
     rows = scalars(tmp_path)
     assert [row['step'] for row in rows] == [2, 4, 6, 8]
     assert rows[-1]['agvm/num_replicas'] == 2
     assert 'The config states' not in output
-    assert 'coco/bbox_mAP: ' in output or 'empty' in output
+    assert 'total_batch_size=4: 1 process x 2 samples x 2 micro-batches' in (
+        output)
 
 
 def without(part, settings):
@@ -134,8 +137,8 @@ def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
     """One process of 8 micro-batches, and two of 4, are the same training."""
     settings = without(
         'batch_size',
-        options(digits, 'train_cfg.max_epochs=4', 'train_cfg.val_interval=10',
-                'default_hooks.checkpoint.interval=4'))
+        options(digits, 'train_cfg.max_epochs=2', 'train_cfg.val_interval=10',
+                'default_hooks.checkpoint.interval=2'))
     for processes in (1, 2):
         run('bash',
             'tools/dist_train.sh',
@@ -149,8 +152,8 @@ def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
             PORT=free_port())
     alone, shared = (scalars(tmp_path / name) for name in '12')
     # 16 images are one update, and one log line, of 8 replicas.
-    assert [row['step'] for row in alone] == [8, 16, 24, 32]
-    assert [row['step'] for row in shared] == [4, 8, 12, 16]
+    assert [row['step'] for row in alone] == [8, 16]
+    assert [row['step'] for row in shared] == [4, 8]
     for ours, theirs in zip(alone, shared):
         assert ours['lr'] == theirs['lr']
     assert alone[-1]['agvm/num_replicas'] == 8
@@ -158,7 +161,7 @@ def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
         if key.startswith('agvm/'):
             assert shared[-1][key] == pytest.approx(alone[-1][key], rel=1e-3)
     one, two = (
-        torch.load(tmp_path / name / 'epoch_4.pth', weights_only=True)
+        torch.load(tmp_path / name / 'epoch_2.pth', weights_only=True)
         for name in '12')
     for name, tensor in one['state_dict'].items():
         if 'running_' not in name and 'num_batches' not in name:
@@ -214,9 +217,8 @@ def test_what_cannot_run_stops_before_training(setting, arguments, message,
 ])
 def test_bad_settings_stop_before_the_first_iteration(setting, message, digits,
                                                       train, tmp_path):
-    with pytest.raises(ValueError, match='agvm|AGVM|accumul') as error:
+    with pytest.raises(ValueError, match=re.escape(message)):
         train(RETINANET, *options(digits, setting))
-    assert message in str(error.value)
     assert not scalars(tmp_path)
 
 

@@ -145,6 +145,7 @@ class AGVMMixin:
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """The base class's backward pass, observed on a measured update."""
         self._start(None)
+        self.groups.label()
         with self.observer.observe(loss, self._inverse_scale):
             super().backward(loss, **kwargs)
 
@@ -217,7 +218,6 @@ class AGVMMixin:
     @outside_of_graphs
     def _before_forward(self, model: nn.Module) -> None:
         self._start(model)
-        self.groups.label()
         self.observer.before_forward(model)
 
     def _start(self, model: nn.Module | None) -> None:

@@ -76,7 +76,7 @@ def problems_of(sums: Sums, modules: Sequence[str],
 
 
 def _without_gradient(module: str, optimizer: Optimizer) -> str:
-    groups = [g for g in optimizer.param_groups if g['module'] == module]
+    groups = [g for g in optimizer.param_groups if g.get('module') == module]
     graded = [(p, g) for g in groups for p in g['params']
               if p.grad is not None]
     if not graded:

@@ -46,14 +46,14 @@ class Measurement:
 
     Args:
         replicas (Replicas): Where the gradients come from.
-        micro_batches (int): How many the update will have, on each rank.
+        micro_batches (int): How many the update will have on each rank.
         inverse_scale (Tensor, optional): 1 / the loss scale that gradients
             carry until the step, a scalar on their device. It is taken out
             before anything is squared: squares of scaled gradients leave the
             range of single precision long before the gradients do.
 
     Attributes:
-        num_replicas (int): Of this rank, so far.
+        completed (int): Micro-batches that this rank has completed.
         failed (str, optional): Why there is nothing to be told of this update.
     """
 
@@ -61,7 +61,7 @@ class Measurement:
                  replicas: Replicas,
                  micro_batches: int,
                  inverse_scale: Tensor | None = None) -> None:
-        self.num_replicas = 0
+        self.completed = 0
         self.failed: str | None = None
         self._replicas = replicas
         self._micro_batches = micro_batches
@@ -102,14 +102,14 @@ class Measurement:
             self._open = GradientBuffer(self._parameters)
         try:
             with self._replicas.watch(loss, self._parameters, self._take,
-                                      self._inverse_scale) as completed:
+                                      self._inverse_scale) as complete:
                 yield
         except BaseException:
             self.failed = 'a backward pass of it failed'
             raise
         self._num_samples += num_samples
         if self._open is None:
-            self.num_replicas += completed()
+            self.completed += complete()
 
     def finish(self) -> Sums | None:
         """Complete the sums, once ``.grad`` holds the mean over the replicas.
@@ -122,15 +122,15 @@ class Measurement:
         """
         self._close()
         replicas = self._replicas
-        num_replicas = replicas.num_ranks * self.num_replicas
+        num_replicas = replicas.num_ranks * self.completed
         if replicas.num_ranks == 1 and num_replicas < 2:
             return None
         mean = [(p, p.tensor.grad) for p in self._parameters
                 if p.tensor.grad is not None]
-        # .grad is the mean of the replicas, so a replica's gradient is
-        # num_replicas times what its own backward contributed.
+        # .grad is the mean of the replicas, so a replica's gradient is as many
+        # times what its own backward contributed as there are micro-batches.
         columns = [
-            self._sum_sq * self.num_replicas**2,
+            self._sum_sq * self.completed**2,
             self._squares(mean) / replicas.mean_copies,
         ]
         if self._half is not None:
@@ -159,7 +159,7 @@ class Measurement:
         # Halves are halves of the ranks or, on one rank, of micro-batches.
         if self._half is not None and (
                 self._replicas.num_ranks > 1
-                or self.num_replicas < self._micro_batches // 2):
+                or self.completed < self._micro_batches // 2):
             self._half.buffer.add(gradients)
         if self._open is not None:
             self._open.add(gradients)
@@ -172,7 +172,7 @@ class Measurement:
             for chunk in chunks(self._open.gradients()):
                 self._add_squares(self._sum_sq, chunk)
             self._open = None
-            self.num_replicas += 1
+            self.completed += 1
 
     def _squares(self, scaled: Sequence[Gradient]) -> Tensor:
         """Squared norms by module, of gradients that carry the loss scale."""

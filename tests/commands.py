@@ -71,6 +71,10 @@ def options(digits, *more):
     return ['--cfg-options', *settings, *more]
 
 
+def without(part, settings):
+    return [setting for setting in settings if part not in setting]
+
+
 def train_two_processes(config, work_dir, epochs, digits, *arguments):
     return run(
         'bash',

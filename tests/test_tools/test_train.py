@@ -1,16 +1,11 @@
-"""Training by this repository's tool, and by those of mmdet and mmseg."""
+"""Training by this repository's tool."""
 import re
-import sys
-from pathlib import Path
 
-import mmdet
-import mmseg
 import pytest
 import torch
 from train import main
 
 from tests.commands import (
-    FASTER,
     RETINANET,
     ROOT,
     SEMANTIC,
@@ -19,6 +14,7 @@ from tests.commands import (
     run,
     scalars,
     train_two_processes,
+    without,
 )
 
 
@@ -55,82 +51,6 @@ def test_resume_gives_the_bits_of_the_uninterrupted_run(
     }
     for name, tensor in whole['state_dict'].items():
         assert torch.equal(tensor, cut['state_dict'][name]), name
-
-
-def own_train_tool(package):
-    return Path(package.__file__).parent / '.mim/tools/train.py'
-
-
-def rows_by_both_tools(package, config, folder, settings):
-    """The log of the package's own tool, and of ours, on two processes."""
-    own = (sys.executable, '-m', 'torch.distributed.run',
-           '--nproc_per_node=2', f'--master_port={free_port()}',
-           own_train_tool(package), config, '--launcher', 'pytorch')
-    ours = ('bash', 'tools/dist_train.sh', config, 2)
-    logs = []
-    for name, command in (('own', own), ('ours', ours)):
-        run(*command,
-            '--work-dir',
-            folder / name,
-            *settings,
-            OMP_NUM_THREADS='1',
-            PORT=free_port())
-        logs.append(scalars(folder / name))
-    times = ('time', 'data_time')
-    return [[{k: v
-              for k, v in row.items() if k not in times} for row in log]
-            for log in logs]
-
-
-def test_mmdets_own_train_tool_keeps_the_total_batch(digits, tmp_path):
-    """4 updates of 2 micro-batches on each of 2 processes, log for log."""
-    own, ours = rows_by_both_tools(
-        mmdet, FASTER, tmp_path,
-        options(digits, 'total_batch_size=8', 'train_cfg.max_epochs=2',
-                'train_cfg.val_interval=10', 'randomness.deterministic=True'))
-    assert own == ours
-    assert [row['step'] for row in own] == [2, 4, 6, 8]
-    assert own[-1]['agvm/num_replicas'] == 4
-    assert own[-1]['agvm/lr_scale/roi_head.bbox_head'] != 1
-    # The learning rates are of the updates 1, 2, 3 and 4.
-    first = 0.02 * 0.01
-    assert [row['lr'] for row in own] == pytest.approx(
-        [first + k * (0.02 - first) / 99 for k in range(4)], rel=1e-3)
-
-
-def test_mmsegs_own_train_tool_keeps_the_total_batch(digits, tmp_path):
-    own, ours = rows_by_both_tools(
-        mmseg, SEMANTIC, tmp_path,
-        without('ann_file',
-                options(digits, 'total_batch_size=8', 'train_cfg.max_iters=4',
-                        'train_cfg.val_interval=10')))
-    assert own == ours
-    assert [row['step'] for row in own] == [2, 4, 6, 8]
-    assert own[-1]['agvm/num_replicas'] == 4
-    assert own[-1]['agvm/lr_scale/decode_head'] != 1
-
-
-def test_mmdets_own_train_tool_alone(digits, tmp_path):
-    """One process accumulates what two would share."""
-    output = run(
-        sys.executable,
-        own_train_tool(mmdet),
-        FASTER,
-        '--work-dir',
-        tmp_path,
-        *options(digits, 'train_cfg.max_epochs=1',
-                 'train_cfg.val_interval=10'),
-        cwd=tmp_path)
-    rows = scalars(tmp_path)
-    assert [row['step'] for row in rows] == [2, 4, 6, 8]
-    assert rows[-1]['agvm/num_replicas'] == 2
-    assert 'The config states' not in output
-    assert 'total_batch_size=4: 1 process x 2 samples x 2 micro-batches' in (
-        output)
-
-
-def without(part, settings):
-    return [setting for setting in settings if part not in setting]
 
 
 def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
@@ -248,20 +168,3 @@ def test_a_split_by_hand_is_left_alone(digits, tmp_path, train):
     log, = tmp_path.glob('*/*.log')
     assert 'The config states total_batch_size=16, but 4 runs' in (
         log.read_text())
-
-
-def test_torchrun_without_a_launcher(digits, tmp_path):
-    output = run(
-        sys.executable,
-        '-m',
-        'torch.distributed.run',
-        '--nproc_per_node=2',
-        f'--master_port={free_port()}',
-        own_train_tool(mmdet),
-        RETINANET,
-        '--work-dir',
-        tmp_path,
-        *options(digits),
-        status=1)
-    assert "ValueError: launcher='none', but torchrun started 2 " in output
-    assert not scalars(tmp_path)

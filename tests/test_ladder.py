@@ -271,6 +271,7 @@ def rows(work_dir):
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'path', [
         path for path in AGVM if any(
@@ -288,6 +289,7 @@ def test_the_largest_batch_trains(path, images, tmp_path):
         assert 0 < log[-1][f'agvm/variance/{module}'] <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('optimizer', ['lars', 'lamb', 'sgd'])
 def test_the_rivals_train(optimizer, images, tmp_path):
     path = CONFIGS / ('mask_rcnn/mask-rcnn_r50_fpn_'
@@ -300,6 +302,7 @@ def test_the_rivals_train(optimizer, images, tmp_path):
     assert all(map(math.isfinite, losses))
 
 
+@pytest.mark.slow
 def test_512_images_in_one_update(images, tmp_path):
     path = CONFIGS / ('faster_rcnn/'
                       'faster-rcnn_r50_fpn_agvm-sgd_16e_bs512_coco.py')

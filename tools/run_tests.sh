@@ -4,7 +4,7 @@
 #   bash tools/run_tests.sh [--stack onedl] [--fast | --zoo | --faults | --soak] [pytest arguments]
 #
 # --stack onedl  with the maintained forks of OpenMMLab, in .venv-onedl
-# --fast         without the tests that start processes of mmdet or mmseg (3 minutes)
+# --fast         without the tests that train models of mmdet or mmseg (3 minutes)
 # --zoo          instead: AGVM on every model config of mmdet and mmseg (10 minutes)
 # --faults       instead: trainings that are killed, and resumed (a quarter of an hour)
 # --soak         instead: half an hour of training whose memory is watched
@@ -21,6 +21,8 @@ else
     bin=.venv/bin
 fi
 "$bin/ruff" check .
+# Two processes, each with whole files: what a file's tests share is made once.
+workers=(-n 2 --dist loadfile)
 case ${1:-} in
     --fast)
         shift
@@ -30,7 +32,8 @@ case ${1:-} in
         suite=${1#--}
         shift
         # Not captured: these show their progress and their counts.
+        workers=()
         set -- -s -m "$suite" "$@"
         ;;
 esac
-"$bin/python" -m pytest "$@"
+"$bin/python" -m pytest "${workers[@]}" "$@"

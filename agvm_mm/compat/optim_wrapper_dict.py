@@ -14,7 +14,8 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 def name_in_dict(optim_wrapper: OptimWrapper) -> str | None:
     """The key of an optimizer wrapper in the ``OptimWrapperDict`` it is in.
 
-    It looks through all objects of the process, so ask once.
+    It asks the garbage collector, which looks through all objects of the
+    process: some hundredths of a second, so ask once.
 
     Args:
         optim_wrapper (OptimWrapper): The child.
@@ -22,10 +23,23 @@ def name_in_dict(optim_wrapper: OptimWrapper) -> str | None:
     Returns:
         str or None: None if it is in none.
     """
-    for holder in gc.get_objects():
-        # By type: isinstance would wake up whatever stands in for another.
-        if issubclass(type(holder), OptimWrapperDict):
-            for name, child in holder.items():
+    for children in gc.get_referrers(optim_wrapper):
+        if type(children) is dict and _is_of_optim_wrapper_dict(children):
+            for name, child in children.items():
                 if child is optim_wrapper:
                     return name
     return None
+
+
+def _is_of_optim_wrapper_dict(children: dict) -> bool:
+    if not all(isinstance(child, OptimWrapper) for child in children.values()):
+        return False
+    owners = gc.get_referrers(children)
+    # Python before 3.11 keeps an object's attributes in a dict of its own.
+    owners += [
+        owner for attributes in owners if type(attributes) is dict
+        for owner in gc.get_referrers(attributes)
+    ]
+    return any(
+        isinstance(owner, OptimWrapperDict)
+        and owner.optim_wrappers is children for owner in owners)

@@ -121,8 +121,7 @@ class AGVMMixin:
         self.observer.samples.attach(model)
         self.clock.iterations = max_counts if max_counts > 0 else None
         self.clock.resume_at_iteration(init_counts)
-        settle_begin(
-            self.clock, self.message_hub, name_in_dict(self), last_call=False)
+        settle_begin(self.clock, self.message_hub, None, last_call=False)
         warn_of_nothing(self.clock)
 
     @contextmanager
@@ -225,12 +224,13 @@ class AGVMMixin:
         if self._started:
             return
         self.replicas.check(model, self.clock.micro_batches)
-        self.modulation.name = name_in_dict(self)
-        hub = self.message_hub
-        if self.clock.iterations is None:
-            # initialize_count_status was not called.
+        hub, name = self.message_hub, None
+        told = self.clock.iterations is not None
+        if not told:
+            # As an OptimWrapperDict leaves its children, and FlexibleRunner
+            # all wrappers without accumulation.
+            name = self.modulation.name = name_in_dict(self)
             self.clock.resume_at_iteration(hub.get_info('iter') or 0)
-        if self.clock.iterations is None or self.clock.begin == 'auto':
-            settle_begin(
-                self.clock, hub, self.modulation.name, last_call=True)
+        if not told or self.clock.begin == 'auto':
+            settle_begin(self.clock, hub, name, last_call=True)
         self._started = True

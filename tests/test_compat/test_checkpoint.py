@@ -10,8 +10,11 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import load_checkpoint
 from mmengine.utils import is_installed
 
-import agvm_mm  # noqa: F401
-from agvm_mm.compat.checkpoint import check_checkpoint, check_resume
+from agvm_mm.compat.checkpoint import (
+    allow_mmengine_checkpoints,
+    check_checkpoint,
+    check_resume,
+)
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -36,6 +39,7 @@ def test_mmengines_logs_load(tmp_path):
         hub.update_scalar('train/loss', value)
     hub.update_scalar('train/np', np.float64(3))
     torch.save(dict(message_hub=hub.state_dict()), tmp_path / 'a.pth')
+    allow_mmengine_checkpoints()
     loaded = torch.load(tmp_path / 'a.pth', weights_only=True)
     buffer = loaded['message_hub']['log_scalars']['train/loss']
     assert isinstance(buffer, HistoryBuffer)

@@ -33,7 +33,7 @@ GOOD = dict(
     ],
     total_batch_size=4,
     max_samples_per_gpu=2)
-DELETE = object()
+DELETE = '<left out>'
 
 AGVM = [
     ('agvm', [1], r'optim_wrapper\.agvm .*dict.*agvm=dict\(.*got \[1\]'),

@@ -121,7 +121,7 @@ def test_a_small_run_of_everything(tmp_path):
     gradient = counted['gradient_bytes']
     assert counted['replica']['extra_peak_bytes'] < 0.5 * gradient
     assert counted['half_batch']['extra_peak_bytes'] >= 0.9 * gradient
-    assert results['overhead']['log_line']['scalars'] == 13
+    assert results['overhead']['log_line']['scalars'] == 14
 
     step = results['step']['swin-t_faster-rcnn']['fused']
     assert step['groups_ours'] < 10 < step['groups_mmengine']

@@ -1,6 +1,7 @@
 """What begin='auto', the default, becomes in a run."""
 import pytest
 import torch
+from mmengine.registry import RUNNERS as RUNNER_TYPES
 
 from tests.test_engine.test_runs import RUNNERS, config, run
 from tests.toy import ToyDetector, build_wrapper, samples, train_step
@@ -102,3 +103,19 @@ def test_a_resumed_run_goes_on_as_it_began(tmp_path):
     built, after = run('plain', cfg)
     assert built.optim_wrapper.clock.begin == 105
     assert next(iter(after)) == 110
+
+
+def test_a_total_batch_counts_its_warm_up_in_updates(tmp_path):
+    cfg = begin_config(tmp_path, 'plain', iterations=120)
+    cfg.optim_wrapper.pop('accumulative_counts')
+    cfg.merge_from_dict(
+        dict(
+            runner_type='TotalBatchRunner',
+            total_batch_size=8,
+            max_samples_per_gpu=2))
+    built = RUNNER_TYPES.build(cfg)
+    built.train()
+    wrapper = built.optim_wrapper
+    # 9 updates of four micro-batches each, not 9 iterations.
+    assert (wrapper.clock.begin, wrapper.clock.updates) == (109, 120)
+    assert wrapper.modulator.lr_scale['neck'] != 1

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from mmengine.hub import get_config
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
@@ -160,6 +160,12 @@ def test_base_constructor_of_mmdet():
     } for w in (plain, ours)]
     assert lrs[0] == lrs[1]
     assert len(set(lrs[1].values())) > 5
+
+
+def test_a_base_constructor_may_be_a_class():
+    wrapper = build(
+        agvm=dict(begin=0, base_constructor=DefaultOptimWrapperConstructor))
+    assert wrapper.optimizer.param_groups[0]['module'] == 'backbone'
 
 
 def test_ddp_wrapped_model_is_unwrapped():

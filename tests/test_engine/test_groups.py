@@ -14,6 +14,7 @@ from tests.toy import (
     UPDATES,
     ToyDetector,
     build_wrapper,
+    samples,
     train,
     train_from_scratch,
     weights,
@@ -270,3 +271,14 @@ def test_a_group_of_no_module_steps_at_factor_1_and_is_warned_of(
     assert set(seen) == {0.01}
     assert sum('belongs to none of the modules' in message
                for message in warnings()) == 1
+
+
+def test_a_group_is_found_without_a_forward_pass_that_is_told():
+    model, wrapper = start_with_prompt()
+    model.backbone.prompt.requires_grad_(True)
+    wrapper.optimizer.add_param_group(dict(params=[model.backbone.prompt]))
+    inputs, targets = samples(3)
+    for _ in range(2):
+        wrapper.update_params(model(inputs, targets, mode='loss')['loss'])
+    assert labels(wrapper)[-1] == 'backbone'
+    assert model.backbone.prompt.abs().sum() > 0

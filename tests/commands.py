@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
+from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
+
 ROOT = Path(__file__).parent.parent
 RETINANET = ROOT / 'configs/digits/retinanet_r18_fpn_agvm_digits.py'
 FASTER = ROOT / 'configs/digits/faster-rcnn_r18_fpn_agvm_digits.py'
@@ -87,6 +91,12 @@ def train_two_processes(config, work_dir, epochs, digits, *arguments):
         *options(digits, f'train_cfg.max_epochs={epochs}',
                  'train_cfg.val_interval=10'),
         PORT=free_port())
+
+
+def load(checkpoint):
+    """A run's checkpoint, by torch's safe loader."""
+    allow_mmengine_checkpoints()
+    return torch.load(checkpoint, weights_only=True)
 
 
 def scalars(work_dir):

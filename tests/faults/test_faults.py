@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agvm_mm.compat.checkpoint import check_checkpoint
-from tests.commands import RETINANET, options
+from tests.commands import RETINANET, load, options
 
 from .training import CUTS, STARTED, Training
 
@@ -56,7 +56,7 @@ def wait_for(condition, training):
 
 
 def finished(work_dir):
-    return torch.load(work_dir / f'epoch_{EPOCHS}.pth', weights_only=True)
+    return load(work_dir / f'epoch_{EPOCHS}.pth')
 
 
 def assert_equal(one, other, where=''):

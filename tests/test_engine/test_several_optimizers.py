@@ -5,6 +5,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, RUNNERS
 
+from tests.commands import load
 from tests.test_engine.test_runner import config
 from tests.test_large_batch.test_sampler import Recorder, train_toy
 
@@ -81,7 +82,7 @@ def test_several_optimizers(tmp_path):
         runner.register_hook(steps)
         runner.train()
         seen.append(steps.lrs)
-        saved = torch.load(tmp_path / 'epoch_3.pth', weights_only=True)
+        saved = load(tmp_path / 'epoch_3.pth')
         assert saved['meta']['updates'] == 9
     assert seen[0] == seen[1]
     assert seen[0]['discriminator'] == [0.1] * 9

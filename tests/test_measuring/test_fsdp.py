@@ -12,7 +12,7 @@ from mmengine.runner import FlexibleRunner
 from torch import nn
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
-from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
+from tests.commands import load
 from tests.distributed import run_ranks
 from tests.test_large_batch.test_sampler import toy_config
 from tests.toy import (
@@ -156,8 +156,7 @@ def run_config(rank, work_dir, updates, resume, optimizer, accumulation):
     dist.barrier()  # the first rank saves
     last = Path(work_dir) / f'iter_{updates * accumulation}.pth'
     # OneDL's MMEngine takes its classes off the list again after a load.
-    allow_mmengine_checkpoints()
-    return torch.load(last, weights_only=True)
+    return load(last)
 
 
 @pytest.mark.parametrize(('optimizer', 'accumulation'), [

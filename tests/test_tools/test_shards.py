@@ -1,7 +1,6 @@
 """The largest detector, made small."""
-import torch
 
-from tests.commands import ROOT, free_port, run, scalars
+from tests.commands import ROOT, free_port, load, run, scalars
 
 # The detector of 1e9 parameters, made small, on Digits. MMEngine ties mixed
 # precision to a GPU, so here the wrapper without it stands in.
@@ -66,5 +65,5 @@ def test_the_largest_detector_trains_in_shards(digits, tmp_path):
     for module in ('backbone', 'neck', 'rpn_head', 'roi_head.bbox_head',
                    'roi_head.mask_head'):
         assert 0 < rows[-1][f'agvm/variance/{module}'] <= 2
-    saved = torch.load(tmp_path / 'work/iter_6.pth', weights_only=True)
+    saved = load(tmp_path / 'work/iter_6.pth')
     assert saved['optimizer']['agvm']['lr_scale']['neck'] != 1

@@ -10,6 +10,7 @@ from tests.commands import (
     ROOT,
     SEMANTIC,
     free_port,
+    load,
     options,
     run,
     scalars,
@@ -43,7 +44,7 @@ def test_resume_gives_the_bits_of_the_uninterrupted_run(
     output = train_two_processes(RETINANET, tmp_path, 2, digits, '--resume')
     assert 'resumed epoch: 1, iter: 4' in output
     whole, cut = (
-        torch.load(folder / 'epoch_2.pth', weights_only=True)
+        load(folder / 'epoch_2.pth')
         for folder in (trained[0], tmp_path))
     assert cut['optimizer']['agvm'] == whole['optimizer']['agvm']
     assert set(cut['optimizer']['agvm']['lr_scale']) == {
@@ -81,7 +82,7 @@ def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
         if key.startswith('agvm/'):
             assert shared[-1][key] == pytest.approx(alone[-1][key], rel=1e-3)
     one, two = (
-        torch.load(tmp_path / name / 'epoch_2.pth', weights_only=True)
+        load(tmp_path / name / 'epoch_2.pth')
         for name in '12')
     for name, tensor in one['state_dict'].items():
         if 'running_' not in name and 'num_batches' not in name:

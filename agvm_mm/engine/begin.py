@@ -36,8 +36,8 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
         if clock.begin == 'auto' and last_call:
             raise ValueError(
                 "agvm.begin='auto' reads the warm-up from the config of the "
-                'run, but no runner has told one here: set agvm.begin to the '
-                'update at which the warm-up ends, + 100')
+                'run, but no runner has told one that can be read back: set '
+                'agvm.begin to the update at which the warm-up ends, + 100')
         return
     epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
     if clock.begin == 'auto':

@@ -74,7 +74,7 @@ def test_a_sentence_asks_for_a_number(runner, why, tmp_path, monkeypatch):
 def test_without_a_runner_a_sentence_asks_for_a_number():
     model = ToyDetector()
     wrapper = build_wrapper(model, accumulative_counts=2, begin='auto')
-    with pytest.raises(ValueError, match='no runner has told one .*: set'):
+    with pytest.raises(ValueError, match=r'no runner has told one .*: set'):
         train_step(model, wrapper, *samples(0, torch.float32))
 
 

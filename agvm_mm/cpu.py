@@ -15,6 +15,8 @@ Without one, MMEngine 0.10 needs four helps:
 3. SyncBatchNorm has no CPU kernel;
 4. gloo's threads can abort a process that exits while DDP still holds its
    reducer.
+
+An accelerator of another kind, which MMEngine would train on, is refused.
 """
 from __future__ import annotations
 
@@ -27,6 +29,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from mmengine import device
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
@@ -42,14 +45,29 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
         module (nn.Module): The model.
         **kwargs: For ``MMDistributedDataParallel``; ``device_ids``, which
             MMEngine always passes, is taken out where no GPU is.
+
+    Raises:
+        ValueError: If MMEngine trains on an accelerator that is not CUDA's.
     """
 
     def __init__(self, module: nn.Module, **kwargs: Any) -> None:
         if not torch.cuda.is_available():
+            _check_device()
             kwargs.pop('device_ids', None)
             module = revert_sync_batchnorm(module)
             _live_wrappers.add(self)
         super().__init__(module, **kwargs)
+
+
+def _check_device() -> None:
+    for name in ('npu', 'mlu', 'mps', 'dipu', 'musa'):
+        # MMEngine's releases know different ones.
+        if getattr(device, f'is_{name}_available', bool)():
+            raise ValueError(
+                'agvm_mm.cpu is for CPUs and CUDA devices, but MMEngine '
+                f"trains on this machine's {name}: take 'agvm_mm.cpu' out of "
+                'custom_imports, and CPUDistributedDataParallel out of '
+                'model_wrapper_cfg')
 
 
 def _take_over_from_slurm() -> None:
@@ -78,6 +96,7 @@ def _init_gloo() -> None:
         name in os.environ
         for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'))
     if launched and not dist.is_initialized():
+        _check_device()
         dist.init_process_group('gloo')
         # Last in, first out: before the interpreter takes gloo's threads down.
         atexit.register(_shut_down)

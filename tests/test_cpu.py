@@ -66,3 +66,33 @@ def test_without_a_launcher_the_import_does_nothing():
                    check=True,
                    env=env,
                    timeout=120)
+
+
+# No other accelerator is here: the processes are told of one.
+OTHER = textwrap.dedent("""
+    import os, sys
+    import agvm_mm, mmengine.device, torch
+    name, launched = sys.argv[1:]
+    setattr(mmengine.device, f'is_{name}_available', lambda: True)
+    if launched == 'launched':
+        os.environ.update(RANK='0', WORLD_SIZE='1', MASTER_ADDR='localhost',
+                          MASTER_PORT='0')
+    import agvm_mm.cpu
+    from mmengine.registry import MODEL_WRAPPERS
+    MODEL_WRAPPERS.build(dict(type='CPUDistributedDataParallel',
+                              module=torch.nn.Linear(1, 1)))
+""")
+
+
+@pytest.mark.parametrize('launched', ['launched', 'alone'])
+@pytest.mark.parametrize('name', ['npu', 'mps'])
+def test_another_accelerator_is_refused(name, launched):
+    result = subprocess.run([sys.executable, '-c', OTHER, name, launched],
+                            stderr=subprocess.PIPE,
+                            text=True,
+                            timeout=120)
+    assert result.returncode == 1
+    assert f"MMEngine trains on this machine's {name}" in result.stderr
+    # Alone the import is harmless: tools read configs that list it.
+    by_import = '_init_gloo' in result.stderr
+    assert by_import == (launched == 'launched')

@@ -111,8 +111,11 @@ def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
         progress = 1 / (1 + scale / plan.total_batch_size)
         table.add_row(module, f'{scale:,.0f}', f'{progress:.0%}')
     if not scales:
-        raise ValueError(f'{work_dir} logged no agvm/noise_scale: its second '
-                         'half never showed a signal above the noise')
+        why = 'its second half never showed a signal above the noise'
+        if any(row.get('agvm/num_samples') == 0 for row in rows):
+            why = ("its model's inputs are of a kind whose samples AGVM "
+                   'cannot count, as its log warns')
+        raise ValueError(f'{work_dir} logged no agvm/noise_scale: {why}')
     # To whole samples of each process, or it could not run.
     low, high = (
         max(1, round(scale / plan.world_size)) * plan.world_size

@@ -97,6 +97,7 @@ class AGVMMixin:
         self.observer = Observer(self.replicas, optimizer, self.clock)
         self._plain_layout = plain_layout
         self._started = False
+        self._stepped = False
         # Before a resume that may come, whose file torch would refuse.
         allow_mmengine_checkpoints()
 
@@ -155,6 +156,9 @@ class AGVMMixin:
         if self.clock.measures:
             self.modulation.take(measurement, self.optimizer)
             self.modulation.log(self.message_hub)
+        elif not self._stepped:
+            self.modulation.check_anchor(self.optimizer)
+        self._stepped = True
         scaling = nullcontext()
         if self.clock.modulates:
             scaling = scaled_lr(self.optimizer.param_groups,

@@ -1,9 +1,10 @@
 """What a run learns from its measurements, and remembers."""
 from __future__ import annotations
 
+import logging
 from typing import Sequence
 
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, print_log
 from torch.optim import Optimizer
 
 from agvm_mm.algorithm.modulator import Modulator
@@ -11,8 +12,21 @@ from agvm_mm.algorithm.variance import NoiseScale
 from agvm_mm.measuring.measurement import Measurement, Sums
 
 from .logs import log_measurement
-from .skipped import NON_FINITE, SkippedMeasurements, problems_of
+from .skipped import (
+    NO_GRADIENT,
+    NON_FINITE,
+    SkippedMeasurements,
+    problems_of,
+    without_gradient,
+)
 from .state import agvm_state, load_agvm_state
+
+UNCOUNTED = (
+    'AGVM cannot count the samples of a micro-batch, so it logs no '
+    'agvm/noise_scale; variances and factors are as always. It counts a '
+    "model's data_samples or, without them, its inputs: a tensor or a list, a "
+    'list of views, a dict of modalities of equal length, or a dict of '
+    'branches whose data samples have an img_path.')
 
 
 class Modulation:
@@ -47,6 +61,7 @@ class Modulation:
         self.name: str | None = None
         self._partly = partly
         self._sums: Sums | None = None
+        self._told_uncounted = False
 
     def take(self, measurement: Measurement | None,
              optimizer: Optimizer) -> None:
@@ -75,7 +90,11 @@ class Modulation:
         if measurement.failed:
             self.skipped.record(measurement.failed)
         elif anchor in problems:
-            self.skipped.record(f'the anchor, {anchor}, {problems[anchor]}')
+            lasting = problems[anchor] == NO_GRADIENT
+            self.skipped.record(
+                self._no_gradient() if lasting else
+                f'the anchor, {anchor}, {problems[anchor]}',
+                at_once=lasting)
         elif bad:
             self.skipped.record(f'the module {", ".join(bad)} {NON_FINITE}')
         else:
@@ -87,7 +106,25 @@ class Modulation:
             self.noise_scale.update(sums.sum_sq, sums.mean_sq,
                                     sums.num_replicas,
                                     sums.num_samples / sums.num_replicas)
+        elif not self._told_uncounted:
+            self._told_uncounted = True
+            print_log(UNCOUNTED, logger='current', level=logging.WARNING)
         self._sums = sums
+
+    def check_anchor(self, optimizer: Optimizer) -> None:
+        """Warn if the anchor trains in no update from the first one on.
+
+        Args:
+            optimizer (Optimizer): Before its first step.
+        """
+        anchor = self.modulator.modules[self.modulator.anchor]
+        if without_gradient(anchor, optimizer):
+            self.skipped.foretell(self._no_gradient())
+
+    def _no_gradient(self) -> str:
+        modules = self.modulator.modules
+        return (f'the anchor, {modules[self.modulator.anchor]}, {NO_GRADIENT} '
+                f'(agvm.anchor can be any of {", ".join(modules)})')
 
     def log(self, hub: MessageHub) -> None:
         """Write what the last measurement told.
@@ -100,6 +137,9 @@ class Modulation:
         values: dict[str, dict[str, float]] = {}
         if sums is not None:
             scalars['num_replicas'] = sums.num_replicas
+            if not sums.num_samples:
+                # Tells why there is no noise scale.
+                scalars['num_samples'] = 0
             values = dict(
                 variance=dict(
                     zip(self.modulator.modules, sums.variance.tolist())),

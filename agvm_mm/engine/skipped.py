@@ -6,6 +6,7 @@ from typing import Mapping, Sequence
 
 import torch
 from mmengine.logging import print_log
+from torch import nn
 from torch.optim import Optimizer
 
 from agvm_mm.measuring.direction import is_adam_like
@@ -14,6 +15,8 @@ from agvm_mm.measuring.measurement import Sums
 # Of skips in a row, after which there is a warning.
 PATIENCE = 10
 NON_FINITE = 'has a gradient that is not finite'
+NO_GRADIENT = ('has no gradient: it is frozen, or the loss does not depend on '
+               'it')
 
 
 class SkippedMeasurements:
@@ -28,13 +31,17 @@ class SkippedMeasurements:
         self._in_a_row: dict[str | None, int] = {}
 
     def record(self, reason: str | None,
-               modules: Mapping[str, str] | None = None) -> None:
+               modules: Mapping[str, str] | None = None,
+               *,
+               at_once: bool = False) -> None:
         """Take in a measurement that was due.
 
         Args:
             reason (str, optional): Why it could not be taken; None if it was.
             modules (Mapping[str, str], optional): Modules that could not be
                 measured though others were, and why. Defaults to None.
+            at_once (bool): Whether the reason is not likely to go away.
+                Defaults to False: it is told if it goes on.
         """
         self.count += reason is not None
         why = {**(modules or {}), **({} if reason is None else {None: reason})}
@@ -43,17 +50,29 @@ class SkippedMeasurements:
             for module in why
         }
         for module, times in self._in_a_row.items():
-            if times == PATIENCE:
-                self._warn(module, why[module])
+            if module is None and at_once:
+                if times == 1:
+                    _warn(f'cannot measure: {why[module]}')
+            elif times == PATIENCE:
+                what = f'the module {module} ' if module else ''
+                _warn(f'could not measure the last {PATIENCE} updates that '
+                      f'were due: {what}{why[module]}')
 
-    @staticmethod
-    def _warn(module: str | None, problem: str) -> None:
-        what = problem if module is None else f'the module {module} {problem}'
-        print_log(
-            f'AGVM could not measure the last {PATIENCE} updates that were '
-            f'due: {what}. Learning-rate factors stay as they are meanwhile.',
-            logger='current',
-            level=logging.WARNING)
+    def foretell(self, reason: str) -> None:
+        """Tell that measurements will be skipped, before any is due.
+
+        Args:
+            reason (str): It is not told again while it lasts.
+        """
+        self._in_a_row[None] = 1
+        _warn(f'will measure nothing while this lasts: {reason}')
+
+
+def _warn(what: str) -> None:
+    print_log(
+        f'AGVM {what}. Learning-rate factors stay as they are meanwhile.',
+        logger='current',
+        level=logging.WARNING)
 
 
 def problems_of(sums: Sums, modules: Sequence[str],
@@ -69,20 +88,36 @@ def problems_of(sums: Sums, modules: Sequence[str],
     finite = torch.isfinite(sums.sum_sq) & torch.isfinite(sums.mean_sq)
     measured = torch.isfinite(sums.variance)
     return {
-        module: _without_gradient(module, optimizer) if good else NON_FINITE
+        module: _unmeasured(module, optimizer) if good else NON_FINITE
         for module, good, done in zip(modules, finite.tolist(),
                                       measured.tolist()) if not done
     }
 
 
-def _without_gradient(module: str, optimizer: Optimizer) -> str:
-    groups = [g for g in optimizer.param_groups if g.get('module') == module]
-    graded = [(p, g) for g in groups for p in g['params']
+def without_gradient(module: str, optimizer: Optimizer) -> bool:
+    """Whether no parameter of a module has a gradient.
+
+    Args:
+        module (str): Its name.
+        optimizer (Optimizer): Before its step.
+    """
+    # Of FSDP's shards some are empty, and empty shards have no gradient.
+    held = [p for p, _ in _parameters(module, optimizer) if p.numel()]
+    return bool(held) and all(p.grad is None for p in held)
+
+
+def _unmeasured(module: str, optimizer: Optimizer) -> str:
+    graded = [(p, group) for p, group in _parameters(module, optimizer)
               if p.grad is not None]
     if not graded:
-        return ('has no gradient: it is frozen, or the loss does not depend '
-                'on it')
+        return NO_GRADIENT
     if all(is_adam_like(g) and not optimizer.state.get(p) for p, g in graded):
         return ('has no second moments in its optimizer yet, which come with '
                 'the first step')
     return 'has a gradient of zero, in all or in half of the replicas'
+
+
+def _parameters(module: str,
+                optimizer: Optimizer) -> list[tuple[nn.Parameter, dict]]:
+    return [(p, group) for group in optimizer.param_groups
+            if group.get('module') == module for p in group['params']]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Callable, Iterator, Mapping, Sequence
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -59,7 +60,8 @@ class DDPReplicas:
             self._half_group = new_half_group(self.num_ranks)
 
     def check(self, model: nn.Module | None, micro_batches: int) -> None:
-        """Refuse a single replica, and ranks that DDP does not join."""
+        """Refuse a single replica, ranks not joined, and some devices."""
+        check_devices(self.parameters())
         if self.num_ranks * micro_batches < 2:
             raise ValueError(
                 'AGVM compares gradient replicas, but one process with '
@@ -74,6 +76,11 @@ class DDPReplicas:
                 'DistributedDataParallel, but the model is a '
                 f'{type(model).__name__}. Set model_wrapper_cfg to '
                 'MMDistributedDataParallel, or leave it out')
+        for wrapper in model.modules() if model is not None else ():
+            if isinstance(wrapper, DistributedDataParallel):
+                # MMSeparateDistributedDataParallel has none itself.
+                check_process_group(
+                    getattr(wrapper, 'process_group', dist.group.WORLD))
 
     def parameters(self) -> list[Parameter]:
         """The parameters whose gradients are measured."""
@@ -95,6 +102,48 @@ class DDPReplicas:
             lambda gradients: take(unscaled(gradients, inverse_scale)))
         with watch.watch(loss):
             yield lambda: True
+
+
+def check_devices(parameters: Sequence[Parameter]) -> None:
+    """Refuse gradients that cannot be summed in double precision.
+
+    Args:
+        parameters (Sequence[Parameter]): That are measured.
+
+    Raises:
+        ValueError: If they are on several devices, or on one that has no
+            double precision.
+    """
+    devices = {p.tensor.device for p in parameters}
+    if len(devices) > 1:
+        raise ValueError(
+            'AGVM measures a model whose parameters are on one device, but '
+            f'they are on {", ".join(sorted(map(str, devices)))}')
+    for device in devices:
+        try:
+            torch.zeros(1, dtype=torch.float64, device=device)
+        except (TypeError, RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f'AGVM sums squared gradients in double precision, which '
+                f'device={str(device)!r} does not have ({error}): train on a '
+                'CUDA device or a CPU, or without AGVM') from error
+
+
+def check_process_group(group: dist.ProcessGroup) -> None:
+    """Refuse a process group that is not the one of all ranks.
+
+    Args:
+        group (dist.ProcessGroup): In which the model averages gradients.
+
+    Raises:
+        ValueError: If it is a group of its own, on which AGVM's messages,
+            which go over all ranks, do not fit.
+    """
+    if group is not dist.group.WORLD:
+        raise ValueError(
+            'AGVM compares the gradients of all ranks, but the model averages '
+            f'them in a process_group of its own, of {group.size()} of '
+            f'{num_ranks()} ranks: leave process_group out')
 
 
 def num_ranks() -> int:

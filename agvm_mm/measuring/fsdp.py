@@ -29,6 +29,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp import ShardingStrategy
 from torch.optim import Optimizer
 
+from .ddp import check_devices, check_process_group
 from .direction import (
     Gradient,
     Parameter,
@@ -78,6 +79,12 @@ class FSDPReplicas:
                 '(bash tools/dist_train.sh CONFIG 2), or leave it out')
         self.units = [m for m in FSDP.fsdp_modules(model) if m._handle]
         for unit in self.units:
+            check_process_group(unit.process_group)
+            if unit.cpu_offload.offload_params:
+                raise ValueError(
+                    'AGVM measures where the gradients are made, but FSDP '
+                    'moves them to the CPU: set cpu_offload=False in '
+                    'model_wrapper')
             if unit.sharding_strategy not in SHARDED:
                 raise ValueError(
                     f'AGVM measures FSDP with {" or ".join(map(str, SHARDED))}'
@@ -86,7 +93,8 @@ class FSDPReplicas:
                     'train with DistributedDataParallel')
 
     def check(self, model: nn.Module | None, micro_batches: int) -> None:
-        """Nothing is left to refuse: the model is known from the start."""
+        """Refuse some devices; of the model, all is known from the start."""
+        check_devices(self.parameters())
 
     def parameters(self) -> list[Parameter]:
         """The parameters whose gradients are measured."""

@@ -1,9 +1,15 @@
 """Counts the samples of a micro-batch, for the noise scale."""
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any, Iterable, Mapping
+
 from torch import Tensor, nn
 
 from .graphs import outside_of_graphs
+
+# What tells an image from another, in a data sample's meta data.
+IDENTITIES = ('img_path', 'img_id', 'sample_idx')
 
 
 class SampleCounter:
@@ -54,7 +60,74 @@ class SampleCounter:
         if not self._counting or kwargs.get('mode', 'loss') != 'loss':
             return
         self._counting = False
-        for value in (kwargs.get('data_samples'), kwargs.get('inputs'), *args):
-            if isinstance(value, (list, tuple, Tensor)):
-                self._samples = len(value)
-                return
+        self._samples = count_samples(args, kwargs)
+
+
+def count_samples(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int:
+    """The samples in what a model is called with.
+
+    Args:
+        args (Iterable): Its arguments by position.
+        kwargs (Mapping[str, Any]): And by name. ``data_samples`` is asked
+            first, which tells most, then ``inputs``, then all others.
+
+    Returns:
+        int: 0 if they cannot be counted.
+    """
+    data_samples = kwargs.get('data_samples')
+    if isinstance(data_samples, Mapping):
+        return _distinct(data_samples)
+    named = dict(data_samples=data_samples, inputs=kwargs.get('inputs'))
+    values = (*named.values(), *args,
+              *(v for k, v in kwargs.items() if k not in named))
+    return next(filter(None, map(_count, values)), 0)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return len(value) if value.dim() else 0
+    if isinstance(value, Mapping):
+        # Modalities of the same samples: points and images, say.
+        counts = {n for n in map(_count, value.values()) if n}
+        return counts.pop() if len(counts) == 1 else 0
+    if not isinstance(value, (list, tuple)):
+        return 0
+    if value and all(map(_is_batch, value)):
+        # Views of the same samples, as contrastive learning makes them.
+        counts = {len(view) for view in value}
+        return counts.pop() if len(counts) == 1 else 0
+    return len(value)
+
+
+def _is_batch(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.dim() > 3  # An image has three dimensions.
+    return isinstance(value, (list, tuple)) and bool(value) and all(
+        isinstance(item, Tensor) for item in value)
+
+
+def _distinct(branches: Mapping[str, Any]) -> int:
+    """Images of branches that may show the same ones, as mmdet's SoftTeacher.
+
+    Args:
+        branches (Mapping[str, Any]): Lists of data samples by branch.
+
+    Returns:
+        int: 0 if the samples do not tell which images they are.
+    """
+    images: Counter = Counter()
+    for samples in branches.values():
+        if not isinstance(samples, (list, tuple)):
+            return 0
+        names = [_identity(sample) for sample in samples]
+        if None in names:
+            return 0
+        # An image that is twice in one branch is two samples.
+        images |= Counter(names)
+    return sum(images.values())
+
+
+def _identity(sample: Any) -> str | None:
+    metainfo = getattr(sample, 'metainfo', None) or {}
+    return next(
+        (str(metainfo[key]) for key in IDENTITIES if key in metainfo), None)

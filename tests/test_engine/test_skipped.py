@@ -35,22 +35,55 @@ def test_nothing_is_skipped(warnings):
 def test_an_anchor_without_gradient(warnings):
     model, wrapper = start()
     model.backbone.requires_grad_(False)
-    train(model, wrapper, 2, range(9))
-    assert skipped(wrapper) == 9
-    assert not told(warnings)
-    train(model, wrapper, 2, range(9, 25))
+    train(model, wrapper, 2, range(25))
     assert skipped(wrapper) == 25
-    warning, = told(warnings)
-    assert 'the last 10 updates that were due' in warning
+    warning, = anchor_warnings(warnings)
     assert 'the anchor, backbone, has no gradient: it is frozen' in warning
+    assert 'agvm.anchor can be any of backbone, neck, rpn_head' in warning
     # It is measured as soon as it can be, and warned of when it cannot again.
     model.requires_grad_(True)
     train(model, wrapper, 2, range(25, 26))
     assert skipped(wrapper) == 25
     assert wrapper.modulator.lr_scale['neck'] != 1
     model.backbone.requires_grad_(False)
-    train(model, wrapper, 2, range(26, 36))
-    assert len(told(warnings)) == 2
+    train(model, wrapper, 2, range(26, 46))
+    assert len(anchor_warnings(warnings)) == 2
+
+
+class FreezesInTrain(ToyDetector):
+    """Freezes its backbone late, as mmdet's ResNet may."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.backbone.requires_grad_(False)
+        return self
+
+
+class WithoutGrad(ToyDetector):
+
+    def __init__(self):
+        super().__init__()
+        self.backbone.register_forward_hook(lambda *args: args[2].detach())
+
+
+@pytest.mark.parametrize('model', [FreezesInTrain, WithoutGrad])
+@pytest.mark.parametrize('optimizer', ['sgd', 'adamw'])
+@pytest.mark.parametrize(('begin', 'interval'), [(0, 1), (0, 10), (30, 1)])
+def test_one_warning_of_such_an_anchor_at_the_first_update(
+        model, optimizer, begin, interval, warnings):
+    model = model().double()
+    wrapper = build_wrapper(
+        model, optimizer, 2, begin=begin, interval=interval)
+    model.train()
+    train(model, wrapper, 2, range(1))
+    assert len(anchor_warnings(warnings)) == 1
+    train(model, wrapper, 2, range(1, 50))
+    assert len(anchor_warnings(warnings)) == 1
+    assert skipped(wrapper) == len(range(begin, 50, interval))
+
+
+def anchor_warnings(warnings):
+    return [m for m in warnings() if 'the anchor, backbone' in m]
 
 
 def test_moments_that_are_not_there_yet(warnings):
@@ -154,3 +187,21 @@ def test_only_skips_in_a_row_are_warned_of(monkeypatch):
     for _ in range(30):
         record.record('it rains')
     assert len(messages) == 1
+
+
+def test_samples_that_cannot_be_counted_are_told_once(warnings):
+    model, wrapper = start()
+    for update in range(4):
+        inputs, targets = samples(update)
+        for micro_batch in range(2):
+            # Somebody's own loop: no forward pass is announced.
+            chosen = slice(micro_batch, None, 2)
+            losses = model(
+                inputs[chosen], data_samples=targets[chosen], mode='loss')
+            wrapper.update_params(losses['loss'])
+    warning, = (m for m in warnings() if 'count the samples' in m)
+    assert 'so it logs no agvm/noise_scale' in warning
+    logged = wrapper.message_hub.log_scalars
+    assert logged['train/agvm/num_samples'].current() == 0
+    assert not any('noise_scale' in key for key in logged)
+    assert wrapper.modulator.lr_scale['neck'] != 1

@@ -3,6 +3,7 @@ import itertools
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.logging import MessageHub
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -227,6 +228,56 @@ def refuse(rank):
 
 def test_ranks_without_ddp_are_refused():
     run_ranks(refuse, 2)
+
+
+def refuse_own_groups(rank):
+    said = []
+    for make in (lambda: dist.new_group([rank], use_local_synchronization=True
+                                        ), dist.new_group):
+        model = ToyDetector()
+        wrapper = build_wrapper(model)
+        ddp = DistributedDataParallel(model, process_group=make())
+        with pytest.raises(ValueError, match='leave process_group out') as e:
+            wrapper.initialize_count_status(ddp, 0, 10)
+        said.append(str(e.value))
+    # In a part of the model, as MMSeparateDistributedDataParallel has them.
+    model = ToyDetector()
+    wrapper = build_wrapper(model)
+    model.neck = DistributedDataParallel(
+        model.neck, process_group=dist.new_group())
+    with pytest.raises(ValueError, match='leave process_group out'):
+        wrapper.initialize_count_status(DistributedDataParallel(model), 0, 10)
+    return said
+
+
+def test_a_process_group_of_its_own_is_refused():
+    for alone, both in run_ranks(refuse_own_groups, 2):
+        assert 'of 1 of 2 ranks' in alone
+        assert 'of 2 of 2 ranks' in both
+
+
+@pytest.mark.parametrize('error', [TypeError, RuntimeError])
+def test_a_device_without_double_precision_is_refused(error, monkeypatch):
+    """No such device is here: only its refusal of float64 is made up."""
+    zeros = torch.zeros
+
+    def on_mps(*args, **kwargs):
+        if kwargs.get('dtype') == torch.float64:
+            raise error("MPS doesn't support float64")
+        return zeros(*args, **kwargs)
+
+    wrapper = build_wrapper(ToyDetector(), accumulative_counts=2)
+    monkeypatch.setattr(torch, 'zeros', on_mps)
+    with pytest.raises(ValueError, match=r'MPS doesn.t support float64'):
+        wrapper.initialize_count_status(None, 0, 10)
+
+
+def test_a_model_on_several_devices_is_refused():
+    model = ToyDetector()
+    model.neck.to('meta')
+    wrapper = build_wrapper(model, accumulative_counts=2)
+    with pytest.raises(ValueError, match='they are on cpu, meta'):
+        wrapper.initialize_count_status(model, 0, 10)
 
 
 def messages(rank, num_ranks, estimator):

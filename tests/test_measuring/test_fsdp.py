@@ -117,11 +117,22 @@ def refuse(rank, cases):
 def test_what_fsdp_cannot_measure():
     cases = [(dict(sharding_strategy='NO_SHARD'), {}),
              (dict(use_orig_params=False), {}),
-             ({}, dict(estimator='half_batch'))]
-    for no_shard, hidden, half_batch in run_ranks(refuse, 2, cases):
+             ({}, dict(estimator='half_batch')), (dict(cpu_offload=True), {})]
+    for said in run_ranks(refuse, 2, cases):
+        no_shard, hidden, half_batch, offload = said
         assert 'Set sharding_strategy, or train with' in no_shard
         assert 'set use_orig_params=True' in hidden
         assert "under FSDP it must be 'replica'" in half_batch
+        assert 'set cpu_offload=False' in offload
+
+
+def refuse_own_group(rank):
+    with pytest.raises(ValueError, match='leave process_group out'):
+        build_wrapper(shard(ToyDetector(), process_group=dist.new_group()))
+
+
+def test_a_process_group_of_its_own_is_refused():
+    run_ranks(refuse_own_group, 2)
 
 
 def test_one_process_is_refused():

@@ -3,8 +3,9 @@ import pickle
 
 import pytest
 import torch
+from mmengine.structures import BaseDataElement
 
-from agvm_mm.measuring.sample_counter import SampleCounter
+from agvm_mm.measuring.sample_counter import SampleCounter, count_samples
 from tests.toy import ToyDetector
 
 
@@ -78,3 +79,66 @@ def test_a_copy_of_the_model_counts_nothing(counted, copied):
     assert counter.take() == 0
     model(torch.zeros(5, 6))
     assert counter.take() == 5
+
+
+IMAGE = torch.zeros(3, 8, 8)
+
+
+def branch(*names, **options):
+    return [
+        BaseDataElement(metainfo=dict(img_path=name, **options))
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ('samples', 'arguments'),
+    [
+        (2, dict(inputs=[IMAGE, IMAGE])),
+        (2, dict(inputs=torch.stack([IMAGE, IMAGE]))),
+        (5, dict(inputs=torch.zeros(5, 8, 3, 8, 8))),  # videos
+        (5, dict(img=torch.zeros(5, 3, 8, 8), gt_label=torch.zeros(5))),
+        # mmdet3d: points and images of the same scenes
+        (2, dict(inputs=dict(points=[torch.zeros(9, 4)] * 2,
+                             imgs=torch.zeros(2, 3, 8, 8)))),
+        (2, dict(inputs=dict(points=[torch.zeros(9, 4)] * 3, imgs=None),
+                 data_samples=[1, 2])),
+        # Two views, with data samples and without.
+        (7, dict(inputs=[torch.zeros(7, 3, 8, 8)] * 2)),
+        (7, dict(inputs=[[IMAGE] * 7] * 2)),
+        (7, dict(inputs=[torch.zeros(7, 3, 8, 8)] * 2,
+                 data_samples=list(range(7)))),
+        # mmdet's SoftTeacher: two views of what has no labels.
+        (3, dict(inputs=dict(sup=torch.zeros(1, 3, 8, 8),
+                             unsup_teacher=torch.zeros(2, 3, 8, 8),
+                             unsup_student=torch.zeros(2, 3, 8, 8)),
+                 data_samples=dict(sup=branch('a'),
+                                   unsup_teacher=branch('b', 'c'),
+                                   unsup_student=branch('b', 'c')))),
+        # One image that is drawn twice is two samples of its branch.
+        (3, dict(data_samples=dict(sup=branch('a', 'a'),
+                                   unsup_teacher=branch('b'),
+                                   unsup_student=branch('b')))),
+        (2, dict(data_samples=dict(
+            one=[BaseDataElement(metainfo=dict(img_id=7))],
+            other=[BaseDataElement(metainfo=dict(img_id=8))]))),
+    ])
+def test_images_are_counted_not_views_or_modalities(samples, arguments):
+    assert count_samples((), arguments) == samples
+    inputs = arguments.get('inputs')
+    if isinstance(inputs, (list, torch.Tensor)):
+        assert count_samples([inputs], {}) == samples
+
+
+@pytest.mark.parametrize('arguments', [
+    {},
+    dict(inputs=None),
+    dict(inputs='image.jpg'),
+    dict(inputs=torch.tensor(3.0)),
+    dict(inputs=dict(a=[1, 2], b=[1, 2, 3])),
+    dict(inputs=[torch.zeros(7, 3, 8, 8), torch.zeros(5, 3, 8, 8)]),
+    dict(data_samples=dict(sup=[object()], unsup=[object()])),
+    dict(data_samples=dict(sup=7), inputs=[IMAGE]),
+])
+def test_what_cannot_be_counted_is_not_guessed(arguments):
+    assert count_samples((), arguments) == 0

@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -64,4 +65,17 @@ def test_plan_reads_noise_scales(trained, tmp_path, plan):
                           output.replace('\n', ' ')).groups()
     assert 8 <= int(low.replace(',', '')) <= int(high.replace(',', ''))
     with pytest.raises(SystemExit, match=r'holds no \*/vis_data/scalars'):
+        plan('--gpus', 8, '--from', tmp_path)
+
+
+@pytest.mark.parametrize(('marker', 'why'), [
+    ({}, 'never showed a signal above the noise'),
+    ({'agvm/num_samples': 0}, 'of a kind whose samples AGVM cannot count'),
+])
+def test_why_a_run_has_no_noise_scale(marker, why, tmp_path, plan):
+    log = tmp_path / '1' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    row = {'step': 1, 'loss': 1.0, 'agvm/variance/backbone': 0.5, **marker}
+    log.write_text(json.dumps(row))
+    with pytest.raises(SystemExit, match=why):
         plan('--gpus', 8, '--from', tmp_path)

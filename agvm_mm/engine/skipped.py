@@ -8,8 +8,8 @@ import torch
 from mmengine.logging import print_log
 from torch.optim import Optimizer
 
-from agvm_mm.measuring.direction import is_adam_like
 from agvm_mm.measuring.measurement import Sums
+from agvm_mm.measuring.treatment import treatment_of
 
 # Of skips in a row, after which there is a warning.
 PATIENCE = 10
@@ -76,13 +76,20 @@ def problems_of(sums: Sums, modules: Sequence[str],
 
 
 def _without_gradient(module: str, optimizer: Optimizer) -> str:
-    groups = [g for g in optimizer.param_groups if g.get('module') == module]
-    graded = [(p, g) for g in groups for p in g['params']
+    graded = [(p, group) for group in optimizer.param_groups
+              if group.get('module') == module for p in group['params']
               if p.grad is not None]
     if not graded:
         return ('has no gradient: it is frozen, or the loss does not depend '
                 'on it')
-    if all(is_adam_like(g) and not optimizer.state.get(p) for p, g in graded):
-        return ('has no second moments in its optimizer yet, which come with '
-                'the first step')
+    moment_of = treatment_of(optimizer).moment
+    if moment_of is not None:
+        stepped = [(optimizer.state[p], g) for p, g in graded
+                   if optimizer.state.get(p)]
+        if not stepped:
+            return ('has no second moments in its optimizer yet, which come '
+                    'with the first step')
+        if not any(moment_of(state, group) for state, group in stepped):
+            return ('has a state in its optimizer that holds no second moments'
+                    ' by the names that AGVM knows')
     return 'has a gradient of zero, in all or in half of the replicas'

@@ -80,6 +80,11 @@ def in_single(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def dense(grad: Tensor) -> Tensor:
+    """A gradient as a whole; that of a sparse embedding lists its rows."""
+    return grad if grad.layout == torch.strided else grad.to_dense()
+
+
 def chunks(gradients: Sequence[Gradient]) -> Iterator[list[Gradient]]:
     """Cut gradients into runs of about ``CHUNK`` elements.
 
@@ -155,5 +160,6 @@ def squared_norms(
     for module, tensors in by_module.items():
         # The norms themselves take a dtype from torch 2.4 on only.
         norms = torch._foreach_norm([in_single(t) for t in tensors])
-        # In double precision from here on: S is a small difference.
+        # In double precision from here on: S is a small difference. The
+        # parameters of a module may differ in their precision.
         yield module, torch.stack(norms).double().square().sum()

@@ -123,20 +123,20 @@ TABLE: dict[str, dict[Treatment, str]] = {
         ADAMAX: 'AdaMax',
         ADADELTA: 'AdaDelta',
         SIGN: 'EmoLynx FOCUS Lion SignSGD Tiger',
-        NORMALISED: 'ASGD AdaGC AdaNorm Adai DASH FAdam LARS Lamb MARS '
+        NORMALISED: 'AdaGC AdaNorm Adai DASH FAdam LARS Lamb MARS '
                     'NovoGrad RACS ROSE SCION SCIONLight SGDP SGDSaI SPlus '
                     'StableAdamW StableSPAM AdamP AdamWSN',
         CLIPPED: 'ADOPT AdaBound Grams Magma SPAM SaRA',
-        MATRIX: 'APOLLO AdaGO AdaMuon Alice BCOS Conda DeMo Fira GaLore Kron '
-                'LoRARite Muon MuonClip NorMuon SOAP ScalableShampoo Shampoo '
-                'SpectralSphere',
-        MIXED: 'AdaShift AdaSmooth AdaTAM Adan Aida Ano Amos AvaGrad DiffGrad '
+        MATRIX: 'APOLLO AdaMuon Alice BCOS Conda DeMo Fira GaLore Kron '
+                'LoRARite Muon MuonClip NorMuon SOAP ScalableShampoo Shampoo',
+        MIXED: 'AdaShift AdaSmooth AdaTAM Adan Aida Ano AvaGrad DiffGrad '
                'DualAdam EXAdam EmoNavi FlashAdamW Gravity GrokFastAdamW '
-               'Kate MSVAG PAdam QHAdam RAdam Ranger21 SWATS TAM VSGD',
+               'Kate MSVAG PAdam QHAdam RAdam SWATS TAM VSGD',
         ONE_RATE: 'DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD '
                   'Prodigy',
-        OTHER_STEP: 'A2Grad AccSGD AdaMod AdamG ApolloDQN FTRL Fromage LaProp '
-                    'MADGRAD Nero Ranger',
+        OTHER_STEP: 'A2Grad ASGD AccSGD AdaGO AdaMod AdamG Amos ApolloDQN '
+                    'FTRL Fromage LaProp MADGRAD Nero Ranger Ranger21 '
+                    'SpectralSphere',
         FACTORED: 'AdaFactor Adalite CAME EmoFact SM3',
         SHARDED: 'DistributedMuon',
         MODES: 'ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFreeSGD',

@@ -63,7 +63,6 @@ def check_optimizer(optimizer: Optimizer) -> None:
             if what it divides by cannot be read, or if a parameter is
             complex.
     """
-    _check_parameters(optimizer)
     name = type(optimizer).__qualname__
     treatment = treatment_of(optimizer)
     if treatment.kind != 'refused':
@@ -73,6 +72,7 @@ def check_optimizer(optimizer: Optimizer) -> None:
             f'optim_wrapper.optimizer: AGVM cannot work with {name}, because '
             f'{treatment.why}. {treatment.mend}. docs/optimizers.md lists '
             'what works')
+    _check_parameters(optimizer)
     if treatment.moment is None:
         return
     for group in optimizer.param_groups:

@@ -124,9 +124,9 @@ TABLE: dict[str, dict[Treatment, str]] = {
         ADADELTA: 'AdaDelta',
         SIGN: 'EmoLynx FOCUS Lion SignSGD Tiger',
         NORMALISED: 'AdaGC AdaNorm Adai DASH FAdam LARS Lamb MARS '
-                    'NovoGrad RACS ROSE SCION SCIONLight SGDP SGDSaI SPlus '
+                    'NovoGrad RACS ROSE SCION SCIONLight SGDP SGDSaI '
                     'StableAdamW StableSPAM AdamP AdamWSN',
-        CLIPPED: 'ADOPT AdaBound Grams Magma SPAM SaRA',
+        CLIPPED: 'ADOPT AdaBound Grams SPAM SaRA',
         MATRIX: 'APOLLO AdaMuon Alice BCOS Conda DeMo Fira GaLore Kron '
                 'LoRARite Muon MuonClip NorMuon SOAP ScalableShampoo Shampoo',
         MIXED: 'AdaShift AdaSmooth AdaTAM Adan Aida Ano AvaGrad DiffGrad '
@@ -139,10 +139,10 @@ TABLE: dict[str, dict[Treatment, str]] = {
                     'SpectralSphere',
         FACTORED: 'AdaFactor Adalite CAME EmoFact SM3',
         SHARDED: 'DistributedMuon',
-        MODES: 'ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFreeSGD',
+        MODES: 'SPlus ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFreeSGD',
         CLOSURE: 'AliG BSAM FriendlySAM GSAM LookSAM SAM WSAM',
         OWN_BACKWARD: 'AdaHessian AdaLOMO AdamMini LOMO SophiaH',
-        WRAPS: 'Lookahead OrthoGrad PCGrad SafeFP16Optimizer '
+        WRAPS: 'Lookahead Magma OrthoGrad PCGrad SafeFP16Optimizer '
                'ScheduleFreeWrapper TRAC',
     },
     'bitsandbytes': {

@@ -104,14 +104,17 @@ def is_always_in_proportion(cls):
 
 @pytest.mark.parametrize('name', of_kind('exact', 'raw'))
 def test_a_factor_of_3_makes_the_step_three_times_as_long(name):
+    check_optimizer(Stepped(INSTALLED[name], 0).optimizer)
     assert is_always_in_proportion(INSTALLED[name])
+
+
+BY_THEIR_STEP = (optimizer_table.OTHER_STEP, optimizer_table.ONE_RATE)
 
 
 @pytest.mark.parametrize('name', [
     case for case in of_kind('refused')
-    if TREATMENTS[case.values[0]] in (
-        optimizer_table.OTHER_STEP, optimizer_table.ONE_RATE,
-        optimizer_table.MODES)])  # yapf: disable
+    if TREATMENTS[case.values[0]] in BY_THEIR_STEP
+])
 def test_what_is_refused_for_its_step_fails_that(name):
     try:
         proportional = is_always_in_proportion(INSTALLED[name])

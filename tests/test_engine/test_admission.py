@@ -12,7 +12,7 @@ from agvm_mm.measuring.treatment import treatment_of
 from tests.distributed import run_ranks
 from tests.optimizers import MATRICES_ONLY, OPTIONS, installed
 from tests.test_measuring.test_optimizer_table import BROKEN
-from tests.toy import ToyDetector, train
+from tests.toy import ToyDetector, sums_of, train
 
 
 def build(optimizer, model=None, micro_batches=2, **agvm):
@@ -164,3 +164,21 @@ def test_decay_of_adamw_is_scaled_with_the_rate():
     for name, p in model.named_parameters():
         factor = 2 if name.startswith('neck') else 1
         torch.testing.assert_close(p, before[name] * (1 - factor * 0.1 * 0.5))
+
+
+@pytest.mark.parametrize(('factor', 'variance'), [(0.1, 2), (10, 0)])
+def test_hooks_that_change_accumulated_gradients_spoil_phi(factor, variance):
+    """As docs/optimizers.md says: AGVM sees what autograd has found."""
+    model = ToyDetector().double()
+    wrapper = build(dict(type='SGD', lr=1e-3), model)
+    wrapper.initialize_count_status(model, 0, 4)
+    if not hasattr(torch.Tensor, 'register_post_accumulate_grad_hook'):
+        pytest.skip('torch 2.0 has no such hook')
+
+    def change(parameter):
+        parameter.grad *= factor
+
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(change)
+    sums = sums_of(wrapper, lambda: train(model, wrapper, 2, range(2)))
+    assert sums[0].variance.tolist() == pytest.approx([variance] * 5, abs=0.1)

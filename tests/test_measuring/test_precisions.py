@@ -127,7 +127,7 @@ def test_they_measure_as_dense_ones_in_single(by_ranks, optimizer, estimator,
             torch.testing.assert_close(
                 variance,
                 expected[module],
-                rtol=0.03 if rounded else 1e-3,
+                rtol=0.15 if rounded else 1e-3,
                 atol=0)
 
 

@@ -69,7 +69,9 @@ def build_wrapper(model,
                   **agvm):
     cfg = dict(
         type=type,
-        optimizer=dict(OPTIMIZERS[optimizer]),
+        optimizer=dict(
+            optimizer if isinstance(optimizer, dict) else
+            OPTIMIZERS[optimizer]),
         accumulative_counts=accumulative_counts)
     if type.startswith('AGVM'):
         agvm.setdefault('begin', 3)

@@ -4,12 +4,11 @@ from __future__ import annotations
 import inspect
 from typing import Any, Mapping
 
-import torch
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
-from torch import Tensor, nn
+from torch import nn
 
 from agvm_mm.algorithm.partition import (
     assign_modules,
@@ -17,11 +16,10 @@ from agvm_mm.algorithm.partition import (
     partition_parameters,
 )
 from agvm_mm.measuring.replicas import is_sharded
+from agvm_mm.measuring.treatment import check_optimizer
 
 from .options import checked_options
-
-# The key in which torch keeps the names of a group's parameters.
-NAMES = 'param_names'
+from .regroup import rebuilt, regrouped
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -31,10 +29,11 @@ class AGVMOptimWrapperConstructor:
     The optimizer is built by the user's own constructor, so that
     ``paramwise_cfg`` means what it always means. Then its parameters are
     grouped anew, one group for each module and each set of equal
-    hyper-parameters, and each group carries its module's name in
-    ``group['module']``. MMEngine makes one group per parameter as soon as a
-    ``paramwise_cfg`` is given, which defeats fused and foreach optimizers;
-    these groups do not.
+    hyper-parameters, each group carries its module's name in
+    ``group['module']``, and the optimizer is built once more with these
+    groups (see :func:`~agvm_mm.engine.regroup.rebuilt`). MMEngine makes one
+    group per parameter as soon as a ``paramwise_cfg`` is given, which defeats
+    fused and foreach optimizers; these groups do not.
 
     Groups lose nothing: whatever key the user's own constructor leaves in one
     is in the group of the same parameter, and frozen parameters that it keeps
@@ -54,7 +53,8 @@ class AGVMOptimWrapperConstructor:
     Raises:
         ValueError: If an option of ``agvm`` is missing or wrong, or
             ``base_constructor`` is not registered; on call, whatever the
-            partition and the wrapper refuse.
+            partition and the wrapper refuse, and an optimizer that AGVM cannot
+            work with.
     """
 
     def __init__(self,
@@ -99,6 +99,7 @@ class AGVMOptimWrapperConstructor:
                     type='OptimWrapper',
                     optimizer=self.optim_wrapper_cfg['optimizer']),
                 paramwise_cfg=self.paramwise_cfg))(model).optimizer
+        check_optimizer(optimizer)
 
         name_of = {p: name for name, p in named_parameters(model)}
         # A checkpoint of a run without AGVM has its optimizer's state in this
@@ -106,10 +107,9 @@ class AGVMOptimWrapperConstructor:
         plain_layout = [[name_of[p] for p in group['params']]
                         for group in optimizer.param_groups]
         _tell_left_out(name_of, plain_layout)
-        groups = _regroup(optimizer.param_groups, name_of, module_of)
-        optimizer.param_groups.clear()
-        for group in groups:
-            optimizer.add_param_group(group)
+        optimizer = rebuilt(
+            optimizer, regrouped(optimizer.param_groups, name_of, module_of),
+            self.optim_wrapper_cfg['optimizer'])
 
         cfg = {
             k: v
@@ -141,73 +141,6 @@ def _is_constructor(constructor: Any) -> bool:
             None) as registry:
         return isinstance(constructor, str) and (registry.get(constructor)
                                                  is not None)
-
-
-def _regroup(groups: list[dict], name_of: Mapping[nn.Parameter, str],
-             module_of: Mapping[str, str]) -> list[dict]:
-    """Merge the groups of one module in which everything else is equal.
-
-    Everything counts, not the optimizer's own options alone: optimizers and
-    hooks read what constructors leave in their groups.
-    """
-    settings_of: dict[nn.Parameter, dict] = {}
-    label_of: dict[nn.Parameter, str] = {}
-    for group in groups:
-        settings = {k: v for k, v in group.items() if k != 'params'}
-        labels = settings.get(NAMES)
-        if isinstance(labels, list) and len(labels) == len(group['params']):
-            # torch's own key, which names the parameters one by one.
-            label_of.update(zip(group['params'], settings.pop(NAMES)))
-        settings_of.update((p, settings) for p in group['params'])
-    merged: dict[str, list[dict]] = {
-        module: []
-        for module in dict.fromkeys(module_of.values())
-    }
-    # In the model's order, whatever the order of the constructor's groups.
-    for parameter, name in name_of.items():
-        if parameter not in settings_of:
-            continue
-        settings = settings_of[parameter]
-        siblings = merged[module_of[name]]
-        for group in siblings:
-            if _equal(group['settings'], settings):
-                break
-        else:
-            group = dict(settings=settings, params=[])
-            siblings.append(group)
-        group['params'].append(parameter)
-    return [
-        _new_group(group['settings'], module, group['params'], label_of)
-        for module, siblings in merged.items() for group in siblings
-    ]
-
-
-def _new_group(settings: dict, module: str, parameters: list[nn.Parameter],
-               label_of: Mapping[nn.Parameter, str]) -> dict:
-    group = dict(settings, module=module, params=parameters)
-    if isinstance(group.get('lr'), Tensor):
-        # It is scaled in place, group by group.
-        group['lr'] = group['lr'].clone()
-    if all(p in label_of for p in parameters):
-        group[NAMES] = [label_of[p] for p in parameters]
-    return group
-
-
-def _equal(ours: dict, theirs: dict) -> bool:
-    """Whether the settings of two parameters are the same."""
-    if ours.keys() != theirs.keys():
-        return False
-    for key, a in ours.items():
-        b = theirs[key]
-        if a is b:
-            continue
-        if isinstance(a, Tensor) or isinstance(b, Tensor):
-            if not (isinstance(a, Tensor) and isinstance(b, Tensor)
-                    and torch.equal(a, b)):
-                return False
-        elif type(a) is not type(b) or a != b:
-            return False
-    return True
 
 
 def _tell_left_out(name_of: Mapping[nn.Parameter, str],

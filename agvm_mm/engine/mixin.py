@@ -14,6 +14,7 @@ from agvm_mm.compat.schedulers import resume_schedules_by_group
 from agvm_mm.measuring.graphs import outside_of_graphs
 from agvm_mm.measuring.replicas import replicas_of
 
+from .admission import admit
 from .begin import settle_begin, warn_of_nothing
 from .clipping import clip_all_shards, clipping
 from .clock import Clock
@@ -60,7 +61,8 @@ class AGVMMixin:
 
     Raises:
         ValueError: If an option is unknown or out of its range, or if the
-            optimizer's groups name no modules.
+            optimizer's groups name no modules, or it is none that AGVM can
+            work with.
     """
 
     # Whether one module's non-finite gradient leaves the others measured.
@@ -78,6 +80,7 @@ class AGVMMixin:
         check_clip_grad_range(clip_grad_range, kwargs.get('clip_grad'))
         micro_batches = kwargs.get('accumulative_counts', 1)
         check_accumulative_counts(micro_batches)
+        admit(optimizer)
         self.groups = ModuleGroups(optimizer, model, options['modules'])
         super().__init__(optimizer=optimizer, **kwargs)
         clip_all_shards(self, model)

@@ -9,8 +9,8 @@ from mmengine.logging import print_log
 from torch import nn
 from torch.optim import Optimizer
 
-from agvm_mm.measuring.direction import is_adam_like
 from agvm_mm.measuring.measurement import Sums
+from agvm_mm.measuring.treatment import treatment_of
 
 # Of skips in a row, after which there is a warning.
 PATIENCE = 10
@@ -111,9 +111,16 @@ def _unmeasured(module: str, optimizer: Optimizer) -> str:
               if p.grad is not None]
     if not graded:
         return NO_GRADIENT
-    if all(is_adam_like(g) and not optimizer.state.get(p) for p, g in graded):
-        return ('has no second moments in its optimizer yet, which come with '
-                'the first step')
+    moment_of = treatment_of(optimizer).moment
+    if moment_of is not None:
+        stepped = [(optimizer.state[p], g) for p, g in graded
+                   if optimizer.state.get(p)]
+        if not stepped:
+            return ('has no second moments in its optimizer yet, which come '
+                    'with the first step')
+        if not any(moment_of(state, group) for state, group in stepped):
+            return ('has a state in its optimizer that holds no second moments'
+                    ' by the names that AGVM knows')
     return 'has a gradient of zero, in all or in half of the replicas'
 
 

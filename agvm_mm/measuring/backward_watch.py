@@ -7,7 +7,7 @@ from typing import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from .direction import CHUNK, Gradient, Parameter
+from .direction import CHUNK, Gradient, Parameter, dense
 
 
 class BackwardWatch:
@@ -68,7 +68,7 @@ class BackwardWatch:
                 'or leave that module out')
         self._seen.add(parameter.tensor)
         # Detached: autograd may then still take this storage as .grad.
-        self._pending.append((parameter, grad.detach()))
+        self._pending.append((parameter, dense(grad.detach())))
         self._pending_numel += grad.numel()
         if self._pending_numel >= CHUNK:
             self._flush()

@@ -28,9 +28,8 @@ class DDPReplicas:
 
     Args:
         optimizer (Optimizer): Its parameter groups name their module in
-            ``group['module']``. Gradients are compared as update directions:
-            as they are for SGD, divided by sqrt(v) + eps for the Adam family,
-            with v the second moment before this update.
+            ``group['module']``. Gradients are compared as update directions;
+            see ``direction.py``.
         modules (Sequence[str]): The modules' names.
         names (Mapping[nn.Parameter, str]): The parameters' names.
         estimator (str): 'replica', or 'half_batch', which keeps one buffer of

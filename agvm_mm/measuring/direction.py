@@ -2,7 +2,8 @@
 
 For SGD the direction is the gradient itself.  For the Adam family it is the
 gradient over sqrt(v) + eps, with v the second moment *before* this update, so
-that the map is linear and the same for every replica.
+that the map is linear and the same for every replica. ``optimizer_table.py``
+says which optimizer is of which kind.
 """
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from typing import Iterator, Mapping, NamedTuple, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from .treatment import treatment_of
 
 # Gradients are taken together in chunks of so many elements (32 MB in single
 # precision): one kernel for many small tensors, while what a chunk keeps from
@@ -77,6 +80,11 @@ def in_single(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def dense(grad: Tensor) -> Tensor:
+    """A gradient as a whole; that of a sparse embedding lists its rows."""
+    return grad if grad.layout == torch.strided else grad.to_dense()
+
+
 def chunks(gradients: Sequence[Gradient]) -> Iterator[list[Gradient]]:
     """Cut gradients into runs of about ``CHUNK`` elements.
 
@@ -109,28 +117,28 @@ def update_directions(optimizer: Optimizer,
             parameter's shape.
 
     Returns:
-        list[tuple[Parameter, Tensor]]: Directions, in another order perhaps,
-        which depends on the parameters alone. A parameter that its Adam has
-        not stepped yet has no direction and is left out.
+        list[tuple[Parameter, Tensor]]: Directions, in the same order. A
+        parameter whose optimizer has no second moments of it, as before its
+        first step, has no direction and is left out.
     """
-    directions = []
-    preconditioned = []
+    moment_of = treatment_of(optimizer).moment
+    if moment_of is None:
+        return list(gradients)
+    known, moments, epsilons = [], [], []
     for parameter, grad in gradients:
-        state = optimizer.state.get(parameter.tensor, {})
-        # amsgrad divides by the running maximum.
-        moment = state.get('max_exp_avg_sq', state.get('exp_avg_sq'))
-        if moment is not None:
-            preconditioned.append((parameter, grad, moment))
-        elif state or not is_adam_like(parameter.group):
-            directions.append((parameter, grad))
-    if preconditioned:
-        parameters, grads, moments = zip(*preconditioned)
-        denominators = torch._foreach_sqrt(moments)
-        torch._foreach_add_(denominators,
-                            [float(p.group['eps']) for p in parameters])
-        directions.extend(
-            zip(parameters, torch._foreach_div(grads, denominators)))
-    return directions
+        state = optimizer.state.get(parameter.tensor)
+        found = moment_of(state, parameter.group) if state else None
+        if found is None or found[0].shape != grad.shape:
+            continue
+        known.append((parameter, in_single(grad)))
+        moments.append(in_single(found[0]))
+        epsilons.append(found[1])
+    if not known:
+        return []
+    parameters, grads = zip(*known)
+    denominators = torch._foreach_sqrt(moments)
+    torch._foreach_add_(denominators, epsilons)
+    return list(zip(parameters, torch._foreach_div(grads, denominators)))
 
 
 def squared_norms(
@@ -152,10 +160,6 @@ def squared_norms(
     for module, tensors in by_module.items():
         # The norms themselves take a dtype from torch 2.4 on only.
         norms = torch._foreach_norm([in_single(t) for t in tensors])
-        # In double precision from here on: S is a small difference.
+        # In double precision from here on: S is a small difference. The
+        # parameters of a module may differ in their precision.
         yield module, torch.stack(norms).double().square().sum()
-
-
-def is_adam_like(group: dict) -> bool:
-    """Whether an optimizer's group divides by a second moment."""
-    return 'betas' in group and 'eps' in group

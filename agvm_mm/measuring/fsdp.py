@@ -30,13 +30,8 @@ from torch.distributed.fsdp import ShardingStrategy
 from torch.optim import Optimizer
 
 from .ddp import check_devices, check_process_group
-from .direction import (
-    Gradient,
-    Parameter,
-    is_adam_like,
-    parameters_of,
-    unscaled,
-)
+from .direction import Gradient, Parameter, parameters_of, unscaled
+from .treatment import preconditions
 
 SHARDED = (ShardingStrategy.FULL_SHARD, ShardingStrategy.SHARD_GRAD_OP)
 
@@ -114,7 +109,9 @@ class FSDPReplicas:
         def hook(reduce: Callable, unit: FSDP, grad: Tensor,
                  output: Tensor) -> None:
             reduced.append(unit)
-            take(_unreduced(unit, by_tensor, inverse_scale, grad, output))
+            take(
+                _unreduced(unit, by_tensor, inverse_scale, grad, output,
+                           preconditions(self.optimizer)))
             reduce(grad, output)
 
         hooks = [(unit._comm_hook, unit._comm_hook_state)
@@ -133,11 +130,11 @@ class FSDPReplicas:
 
 
 def _unreduced(unit: FSDP, parameters: Mapping[Tensor, Parameter],
-               inverse_scale: Tensor | None, grad: Tensor,
-               output: Tensor) -> Sequence[Gradient]:
+               inverse_scale: Tensor | None, grad: Tensor, output: Tensor,
+               preconditioned: bool) -> Sequence[Gradient]:
     """A unit's gradients, whose squares add up over the ranks' replicas."""
     held = [parameters.get(p) for p in unit._handle.flat_param._params]
-    if not any(p is not None and is_adam_like(p.group) for p in held):
+    if not preconditioned:
         return unscaled(_of_whole(unit, held, grad), inverse_scale)
     grad = grad.float()
     if inverse_scale is not None:

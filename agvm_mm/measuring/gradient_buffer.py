@@ -15,15 +15,19 @@ class GradientBuffer:
         parameters (Sequence[Parameter]): All that can have a gradient.
 
     Attributes:
-        flat (Tensor): The buffer, 1-d, in the parameters' order.
+        flat (Tensor): The buffer, 1-d, in the parameters' order, and in the
+            highest of their precisions, single at least.
     """
 
     def __init__(self, parameters: Sequence[Parameter]) -> None:
         self.parameters = list(parameters)
         tensors = [p.tensor for p in parameters]
         sizes = [t.numel() for t in tensors]
+        dtype = torch.float32
+        for tensor in tensors:
+            dtype = torch.promote_types(dtype, tensor.dtype)
         self.flat = torch.zeros(
-            sum(sizes), dtype=tensors[0].dtype, device=tensors[0].device)
+            sum(sizes), dtype=dtype, device=tensors[0].device)
         self.pieces = {
             tensor: piece.view_as(tensor)
             for tensor, piece in zip(tensors, self.flat.split(sizes))

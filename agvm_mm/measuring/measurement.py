@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agvm_mm.algorithm.variance import replica_variance
 
-from .direction import Gradient, chunks, squared_norms, unscaled
+from .direction import Gradient, chunks, dense, squared_norms, unscaled
 from .gradient_buffer import GradientBuffer
 from .replicas import Replicas
 
@@ -125,7 +125,7 @@ class Measurement:
         num_replicas = replicas.num_ranks * self.completed
         if replicas.num_ranks == 1 and num_replicas < 2:
             return None
-        mean = [(p, p.tensor.grad) for p in self._parameters
+        mean = [(p, dense(p.tensor.grad)) for p in self._parameters
                 if p.tensor.grad is not None]
         # .grad is the mean of the replicas, so a replica's gradient is as many
         # times what its own backward contributed as there are micro-batches.

@@ -86,6 +86,20 @@ def test_sums_are_those_of_ddp(optimizer, num_ranks, micro_batches):
     assert any(abs(scale - 1) > 1e-3 for scale in lr_scale.values())
 
 
+@pytest.mark.parametrize('optimizer', [
+    dict(type='RMSprop', lr=1e-3, centered=True),
+    dict(type='Adagrad', lr=0.01),  # Its state is there from the start.
+])
+def test_whatever_divides_does_so_in_shards(optimizer):
+    ranks = run_ranks(train_both, 2, 2, 1, optimizer)
+    (theirs, _), (ours, _) = ranks[0]
+    assert len(ours) == len(theirs) == len(UPDATES) - 1
+    for sharded, ddp in zip(ours, theirs):
+        torch.testing.assert_close(
+            sharded.variance, ddp.variance, rtol=1e-5, atol=0)
+
+
+
 def clip(rank):
     """The norm that is logged, and that of the whole gradient."""
     model = shard(ToyDetector())

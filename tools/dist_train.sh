@@ -15,7 +15,7 @@ config=$1
 gpus=$2
 shift 2
 
-exec python -m torch.distributed.run \
+exec python "$(dirname "${BASH_SOURCE[0]}")/command_line/launch.py" \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

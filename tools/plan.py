@@ -6,11 +6,13 @@ With --from, a run's logged noise scales say which batches are worth running.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
-import sys
 from pathlib import Path
 from typing import Sequence
 
+from command_line.configs import load_config
+from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
@@ -135,7 +137,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config',
+        help="config file, or the name of a package's, as "
+        'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
     parser.add_argument(
         '--gpus', type=int, required=True, help='processes of the run')
     parser.add_argument(
@@ -158,10 +163,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='change settings of the config, as total_batch_size=768')
     args = parser.parse_args(argv)
     console = Console()
-    try:
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
+    if not console.is_terminal and not os.environ.get('COLUMNS'):
+        # A file or a pipe has no width to wrap at.
+        console.width = 1000
+    with one_line('plan.py'):
+        cfg = load_config(args.config, args.cfg_options)
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
         plan = make_plan(cfg, args.gpus)
@@ -182,8 +188,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name in wrappers_of(cfg):
             for doubt in doubts(cfg, plan, name):
                 console.print(doubt)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'plan.py: {error}')
 
 
 if __name__ == '__main__':

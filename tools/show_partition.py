@@ -5,11 +5,12 @@ With --table it writes those of well-known models, as docs/modules.md.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from command_line.configs import load_config
+from command_line.refusals import one_line
 from mmengine.config import DictAction
-from partitions.models import build_model, load_config
+from partitions.models import build_model
 from partitions.page import build_page
 from rich.console import Console
 from rich.table import Table
@@ -83,15 +84,10 @@ def main() -> None:
     if args.table is not None:
         args.table.write_text(build_page())
         return
-    cfg = load_config(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    agvm = cfg.get('optim_wrapper', {}).get('agvm', {})
-    try:
-        table = build_table(build_model(cfg), agvm)
-    except ValueError as error:
-        sys.exit(f'{args.config}: {error}')
-    Console().print(table)
+    with one_line('show_partition.py'):
+        cfg = load_config(args.config, args.cfg_options)
+        agvm = cfg.get('optim_wrapper', {}).get('agvm', {})
+        Console().print(build_table(build_model(cfg), agvm))
 
 
 if __name__ == '__main__':

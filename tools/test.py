@@ -6,7 +6,9 @@ import os
 import os.path as osp
 from typing import Sequence
 
-from mmengine.config import Config, DictAction
+from command_line.configs import load_config
+from command_line.refusals import one_line
+from mmengine.config import DictAction
 from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 
@@ -21,7 +23,10 @@ from agvm_mm.compat.checkpoint import (
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments of mmdet's own tools/test.py."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config',
+        help="config file, or the name of a package's, as "
+        'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--work-dir',
@@ -67,10 +72,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     force_safe_loading()
     allow_mmengine_checkpoints()
-    cfg = Config.fromfile(args.config)
+    with one_line('test.py'):
+        cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

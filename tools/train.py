@@ -4,10 +4,12 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
-import sys
 from typing import Sequence
 
 import torch
+from command_line.configs import load_config
+from command_line.preflight import check_work_dir, check_wrapper
+from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import find_latest_checkpoint
@@ -27,7 +29,10 @@ from agvm_mm.large_batch.settings import with_agvm
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments of mmdet's own tools/train.py, and one more."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config',
+        help="config file, or the name of a package's, as "
+        'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
     parser.add_argument(
         '--work-dir',
         help='folder for logs and checkpoints (default: '
@@ -82,10 +87,8 @@ def read_config(args: argparse.Namespace) -> Config:
     Raises:
         ValueError: If the config has no place for an argument.
     """
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -94,7 +97,7 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.amp:
         use_mixed_precision(cfg)
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(
                 '--auto-scale-lr needs the batch that lr is of: set '
                 'auto_scale_lr=dict(base_batch_size=16) in the config')
@@ -119,10 +122,13 @@ def check_data(cfg: Config, config: str) -> None:
     Raises:
         FileNotFoundError: That says how to make or place the data.
     """
-    dataset = cfg.train_dataloader.dataset
-    root = dataset.get('data_root')
-    if root is None or '://' in root or osp.isdir(root):
+    missing = [
+        root for root in _data_roots(cfg.get('train_dataloader'))
+        if root and '://' not in root and not osp.isdir(root)
+    ]
+    if not missing:
         return
+    root = missing[0]
     mend = ('put the data there, or set train_dataloader.dataset.data_root '
             'and those of val_dataloader and test_dataloader')
     if osp.basename(osp.normpath(root)) == 'digits':
@@ -130,6 +136,20 @@ def check_data(cfg: Config, config: str) -> None:
     raise FileNotFoundError(
         f'{config} reads its training data from {root!r}, which does not '
         f'exist in {os.getcwd()}; {mend}')
+
+
+def _data_roots(settings: object) -> list[str]:
+    """Each data_root of a data set, and of those that it wraps."""
+    if isinstance(settings, (list, tuple)):
+        return [root for item in settings for root in _data_roots(item)]
+    if not isinstance(settings, dict):
+        return []
+    own = settings.get('data_root')
+    inner = [
+        root for key in ('dataset', 'datasets')
+        for root in _data_roots(settings.get(key))
+    ]
+    return [own, *inner] if isinstance(own, str) else inner
 
 
 def checkpoint_of(cfg: Config) -> str | None:
@@ -149,9 +169,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     force_safe_loading()
     allow_mmengine_checkpoints()
-    try:
+    with one_line('train.py'):
         cfg = read_config(args)
         check_data(cfg, args.config)
+        check_work_dir(cfg.work_dir)
         checkpoint = checkpoint_of(cfg)
         if checkpoint is not None:
             check_checkpoint(checkpoint)
@@ -160,9 +181,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if 'total_batch_size' in cfg or args.samples_per_gpu is not None:
             # Under any runner, and refused before it is built.
             cfg = resolve_here(cfg, args.launcher)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'train.py: {error}')
-    RUNNERS.build(cfg).train()
+        check_wrapper(cfg, args.launcher)
+        RUNNERS.build(cfg).train()
 
 
 if __name__ == '__main__':

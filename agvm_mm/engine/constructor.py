@@ -7,7 +7,12 @@ from typing import Any, Mapping
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from mmengine.registry import (
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    Registry,
+)
 from torch import nn
 
 from agvm_mm.algorithm.partition import (
@@ -68,6 +73,11 @@ class AGVMOptimWrapperConstructor:
             raise ValueError(
                 'optim_wrapper.optimizer must be a dict, as '
                 f"optimizer=dict(type='SGD', lr=0.02), but got {optimizer!r}")
+        if not _is_registered(OPTIMIZERS, optimizer.get('type')):
+            raise ValueError(
+                f'optim_wrapper.optimizer.type={optimizer.get("type")!r} is '
+                'not a registered optimizer; list the module that registers '
+                'it in custom_imports, or install its library')
         wrapper = self.optim_wrapper_cfg.setdefault('type', 'AGVMOptimWrapper')
         if not _takes_agvm(wrapper):
             raise ValueError(
@@ -75,7 +85,8 @@ class AGVMOptimWrapperConstructor:
                 "'AGVMOptimWrapper' or 'AGVMAmpOptimWrapper'")
         self.modules = options['modules']
         self.base_constructor = options['base_constructor']
-        if not _is_constructor(self.base_constructor):
+        if not _is_registered(OPTIM_WRAPPER_CONSTRUCTORS,
+                              self.base_constructor):
             raise ValueError(
                 f'agvm.base_constructor={self.base_constructor!r} is not a '
                 'registered optimizer wrapper constructor; list the module '
@@ -133,14 +144,12 @@ def _takes_agvm(wrapper: str | type) -> bool:
     return 'agvm' in inspect.signature(wrapper).parameters
 
 
-def _is_constructor(constructor: Any) -> bool:
-    if isinstance(constructor, type):
-        return True
+def _is_registered(registry: Registry, kind: Any) -> bool:
+    if not isinstance(kind, str):
+        return callable(kind)
     # In the config's default scope, where build() looks too.
-    with OPTIM_WRAPPER_CONSTRUCTORS.switch_scope_and_registry(
-            None) as registry:
-        return isinstance(constructor, str) and (registry.get(constructor)
-                                                 is not None)
+    with registry.switch_scope_and_registry(None) as scoped:
+        return scoped.get(kind) is not None
 
 
 def _tell_left_out(name_of: Mapping[nn.Parameter, str],

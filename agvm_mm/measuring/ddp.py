@@ -61,13 +61,7 @@ class DDPReplicas:
     def check(self, model: nn.Module | None, micro_batches: int) -> None:
         """Refuse a single replica, ranks not joined, and some devices."""
         check_devices(self.parameters())
-        if self.num_ranks * micro_batches < 2:
-            raise ValueError(
-                'AGVM compares gradient replicas, but one process with '
-                f'optim_wrapper.accumulative_counts={micro_batches} has a '
-                'single one. Either launch two or more processes (bash '
-                'tools/dist_train.sh CONFIG 2), or set '
-                'optim_wrapper.accumulative_counts to 2 or more')
+        check_replicas(self.num_ranks, micro_batches)
         if (self.num_ranks > 1 and model is not None
                 and not isinstance(model, DistributedDataParallel)):
             raise ValueError(
@@ -101,6 +95,25 @@ class DDPReplicas:
             lambda gradients: take(unscaled(gradients, inverse_scale)))
         with watch.watch(loss):
             yield lambda: True
+
+
+def check_replicas(num_ranks: int, micro_batches: int) -> None:
+    """Refuse an update of a single replica.
+
+    Args:
+        num_ranks (int): Data-parallel ranks.
+        micro_batches (int): Of an update, on each rank.
+
+    Raises:
+        ValueError: If there is nothing to compare.
+    """
+    if num_ranks * micro_batches < 2:
+        raise ValueError(
+            'AGVM compares gradient replicas, but one process with '
+            f'optim_wrapper.accumulative_counts={micro_batches} has a '
+            'single one. Either launch two or more processes (bash '
+            'tools/dist_train.sh CONFIG 2), or set '
+            'optim_wrapper.accumulative_counts to 2 or more')
 
 
 def check_devices(parameters: Sequence[Parameter]) -> None:

@@ -2,6 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from agvm_mm.large_batch.plan import (
+    _lr_of,
     learning_rates,
     make_plan,
     num_train_images,
@@ -46,3 +47,24 @@ def test_images_are_stated_or_counted(digits):
     cfg.train_dataloader.dataset.data_root = 'nowhere/'
     with pytest.raises(FileNotFoundError, match='or set num_train_images'):
         num_train_images(cfg)
+
+
+@pytest.mark.parametrize(('settings', 'rate'), [
+    (dict(type='AdamW'), 0.001),  # its class's default
+    (dict(type='SGD', lr=0.5), 0.5),
+])
+def test_a_single_scheduler_and_a_default_rate(settings, rate):
+    cfg = Config(dict(
+        optim_wrapper=dict(optimizer=settings), total_batch_size=4,
+        train_dataloader=dict(
+            batch_size=4, sampler=dict(type='InfiniteSampler')),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=10),
+        param_scheduler=dict(type='ConstantLR', factor=0.5, by_epoch=False,
+                             end=5)))
+    rates = learning_rates(cfg, make_plan(cfg, 1))
+    assert rates == pytest.approx([rate / 2] * 4 + [rate] * 6)
+
+
+def test_an_optimizer_without_any_rate():
+    with pytest.raises(ValueError, match='lr is not set, and LARS'):
+        _lr_of(dict(optimizer=dict(type='LARS')))

@@ -6,6 +6,7 @@ from plan import main
 
 from tests.commands import ROOT, run
 
+DETECTOR = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 LARGEST = ('configs/faster_rcnn/'
            'faster-rcnn_r50_fpn_agvm-adamw_12e_bs1536_coco.py')
 BEGIN = 'optim_wrapper.agvm.begin='
@@ -79,3 +80,12 @@ def test_why_a_run_has_no_noise_scale(marker, why, tmp_path, plan):
     log.write_text(json.dumps(row))
     with pytest.raises(SystemExit, match=why):
         plan('--gpus', 8, '--from', tmp_path)
+
+
+def test_piped_lines_are_whole():
+    """In a process of its own, whose output is no terminal."""
+    output = run('python', ROOT / 'tools/plan.py', DETECTOR, '--gpus', 8,
+                 '--cfg-options', 'total_batch_size=512',
+                 'num_train_images=117266', COLUMNS='')
+    assert re.search(r'total batch +512 = 8 GPUs x 2 images x 32 ', output)
+    assert re.search(r'other batches .*\(square-root or linear rule', output)

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from mmengine._strategy.utils import MetaTensorContext
 from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
@@ -22,16 +21,6 @@ class _OnMeta(MetaTensorContext):
         if func.overloadpacket is torch.ops.aten.linspace:
             return func(*args, **(kwargs or {}))
         return super().__torch_dispatch__(func, types, args, kwargs or {})
-
-
-def load_config(name: str) -> Config:
-    """Read a config.
-
-    Args:
-        name (str): Its file, or a package's, as
-            ``mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py``.
-    """
-    return get_config(name) if '::' in name else Config.fromfile(name)
 
 
 def build_on_meta(cfg: Config) -> nn.Module:

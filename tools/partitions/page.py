@@ -1,9 +1,11 @@
 """The page of the docs that lists the modules of well-known models."""
 from __future__ import annotations
 
+from command_line.configs import load_config
+
 from agvm_mm import partition_parameters
 
-from .models import build_on_meta, load_config
+from .models import build_on_meta
 
 HEAD = """\
 <!-- Written by tools/show_partition.py --table; do not edit. -->

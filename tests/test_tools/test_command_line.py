@@ -1,0 +1,176 @@
+"""A mistake ends in one line that names the mend, before anything is built."""
+import json
+import socket
+
+import pytest
+from command_line.configs import check_spelling, load_config
+from command_line.preflight import check_work_dir, check_wrapper
+from command_line.refusals import one_line
+from mmengine.config import Config
+
+from tests.commands import FASTER, RETINANET, ROOT, call, free_port, run
+
+DETECTOR = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+
+
+def test_names_of_packages():
+    cfg = load_config(DETECTOR, {'train_cfg.max_epochs': 3})
+    assert cfg.model.type == 'FasterRCNN'
+    assert cfg.train_cfg.max_epochs == 3
+
+
+@pytest.mark.parametrize(('name', 'message'), [
+    ('configs/digits/faster-rcnn_r18_fpn_agvm_digit.py',
+     'does not exist in .*; there is .*faster-rcnn_r18_fpn_agvm_digits.py'),
+    ('config/digits/x.py', 'there is no folder config/digits'),
+    ('configs', 'does not exist in'),
+    (DETECTOR[:-1], 'mmdet has no config .*; there is mmdet::faster_rcnn/'),
+    ('mmdet::faster_rnn/x.py', 'there is no folder mmdet::faster_rnn'),
+    ('mmdett::x.py', 'package mmdett, which is not installed'),
+])
+def test_a_config_that_is_not_there(name, message, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        load_config(name)
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('a = (', 'cannot be read'),
+    ("_base_ = 'gone.py'", 'cannot be read: .*gone.py'),
+    ("custom_imports = dict(imports=['not_there'])",
+     'cannot be read: Failed to import'),
+])
+def test_a_config_that_cannot_be_read(text, message, tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_config(str(config))
+
+
+def test_options_that_do_not_fit():
+    with pytest.raises(ValueError, match='--cfg-options does not fit'):
+        load_config(str(FASTER), {'default_scope.a.b': 1})
+
+
+@pytest.mark.parametrize(('settings', 'meant'), [
+    (dict(total_batchsize=4), 'total_batchsize is unknown: did you mean '
+     r'total_batch_size\?'),
+    (dict(max_sample_per_gpu=4), r'did you mean max_samples_per_gpu\?'),
+    (dict(optim_wrapper=dict(avgm=dict())), 'optim_wrapper.avgm is unknown'),
+    (dict(optim_wrapper=dict(AGVM=dict(), agmv=dict())),
+     r'did you mean optim_wrapper.agvm\?'),
+    (dict(optim_wrapper=dict(head=dict(optimizer={}, avgm={}))),
+     r'did you mean optim_wrapper.head.agvm\?'),
+])
+def test_settings_that_are_spelt_wrong(settings, meant):
+    with pytest.raises(ValueError, match=meant):
+        check_spelling(Config(settings))
+
+
+def test_no_setting_of_others_is_taken_for_one_of_ours():
+    for cfg in (load_config(DETECTOR), load_config(str(RETINANET))):
+        check_spelling(cfg)
+    # mmyolo's and mmdet's own names.
+    check_spelling(Config(dict(
+        train_batch_size_per_gpu=8, base_batch_size=16, batch_size=4,
+        optim_wrapper=dict(type='OptimWrapper'))))
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'optim_wrapper.agvm.anchor': 'bakbone'}, "agvm.anchor='bakbone'"),
+    ({'optim_wrapper.agvm.intervall': 3}, 'intervall'),
+    ({'optim_wrapper.agvm.modules': {'head': 'roi_hed'}}, 'roi_hed'),
+    ({'optim_wrapper.optimizer.type': 'Gone'},
+     "optimizer.type='Gone' is not a registered"),
+    ({'optim_wrapper.optimizer.type': 'Adam'}, 'TypeError: .*momentum'),
+    ({'optim_wrapper.optimizer': dict(type='LBFGS', lr=1)}, 'LBFGS'),
+    ({'model.backbone.deph': 18}, 'TypeError: .*deph'),
+])
+def test_what_the_wrapper_refuses(options, message):
+    cfg = load_config(str(FASTER), {
+        'optim_wrapper.accumulative_counts': 2, **options})
+    with pytest.raises(ValueError, match=message):
+        check_wrapper(cfg, 'none')
+
+
+def test_a_single_replica():
+    cfg = load_config(str(FASTER))
+    with pytest.raises(ValueError, match='launch two or more processes'):
+        check_wrapper(cfg, 'none')
+
+
+def test_what_runs_passes():
+    cfg = load_config(str(FASTER), {'optim_wrapper.accumulative_counts': 2})
+    check_wrapper(cfg, 'none')
+    check_wrapper(load_config(DETECTOR), 'none')
+
+
+def test_a_work_dir_that_cannot_be_written(tmp_path):
+    check_work_dir(str(tmp_path / 'new' / 'folder'))
+    (tmp_path / 'file').touch()
+    with pytest.raises(OSError, match=r'work_dir=.*file.*--work-dir'):
+        check_work_dir(str(tmp_path / 'file'))
+
+
+@pytest.mark.parametrize(('rank', 'local_rank', 'error', 'told'), [
+    (0, 0, ValueError, True),
+    (1, 1, ValueError, False),
+    (8, 0, ValueError, False),
+    (8, 0, FileNotFoundError, True),
+    (9, 1, FileNotFoundError, False),
+])
+def test_who_tells(rank, local_rank, error, told, tmp_path, monkeypatch):
+    monkeypatch.setenv('RANK', str(rank))
+    monkeypatch.setenv('LOCAL_RANK', str(local_rank))
+    file = tmp_path / 'error.json'
+    monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(file))
+    mistake = dict(
+        FileNotFoundError=lambda: load_config('gone.py'),
+        ValueError=lambda: check_spelling(Config(dict(total_batchsize=4))))
+    with pytest.raises(SystemExit) as ended, one_line('tool.py'):
+        mistake[error.__name__]()
+    assert ended.value.code == 1 or str(ended.value.code).startswith('tool.py')
+    assert (ended.value.code != 1) == told
+    # The launcher then adds nothing.
+    assert json.loads(file.read_text())['message'].startswith('refused: ')
+
+
+def test_errors_of_others_keep_their_traceback():
+    with pytest.raises(ValueError, match='invalid literal'), one_line('x'):
+        int('seven')
+
+
+def test_all_ranks_end_in_one_line():
+    output = run('bash', 'tools/dist_train.sh', FASTER, 2, '--cfg-options',
+                 'optim_wrapper.agvm.anchor=bakbone',
+                 'train_dataloader.dataset.data_root=', status=1,
+                 PORT=free_port())
+    lines = [line for line in output.splitlines() if 'Warning' not in line
+             and not line.startswith(' ')]
+    assert len(lines) == 1, output
+    assert lines[0].startswith("train.py: agvm.anchor='bakbone' is no module")
+
+
+def test_a_port_in_use():
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        output = call('bash', 'tools/dist_train.sh', FASTER, 2, status=1,
+                      PORT=str(port))
+    assert output.startswith(f'port {port} is in use')
+    assert f'PORT={port + 1} bash' in output
+    assert output.count('\n') == 1
+
+
+def test_a_rank_that_dies_is_named(tmp_path):
+    script = tmp_path / 'rank.py'
+    script.write_text('import os, signal, sys\n'
+                      "if os.environ['RANK'] == '1':\n"
+                      '    os.kill(os.getpid(), signal.SIGKILL)\n')
+    output = call('python', ROOT / 'tools/command_line/launch.py',
+                  '--nproc_per_node=2', f'--master_port={free_port()}', script,
+                  status=1)
+    line, = output.splitlines()
+    assert line.startswith('rank 1 on ')
+    assert 'SIGKILL' in line

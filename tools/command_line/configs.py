@@ -1,0 +1,102 @@
+"""Reads a config by its file, or by its name in an OpenMMLab package."""
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import ConfigParsingError
+from mmengine.hub import get_config
+from mmengine.utils import get_installed_path, is_installed
+
+# What a config names and this package reads.
+OWN_NAMES = ('total_batch_size', 'max_samples_per_gpu')
+
+
+def load_config(name: str, options: dict | None = None) -> Config:
+    """Read a config.
+
+    Args:
+        name (str): Its file, or a package's, as
+            ``mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py``.
+        options (dict, optional): Of ``--cfg-options``. Defaults to None.
+
+    Raises:
+        FileNotFoundError: If there is no such file. It names those that are
+            like it.
+        ValueError: If it cannot be read, or misspells a setting of this
+            package.
+    """
+    if '::' in name:
+        _check_packaged(name)
+    elif not Path(name).is_file():
+        raise FileNotFoundError(f'the config {name} does not exist in '
+                                f'{Path.cwd()}{_like(Path(name))}')
+    try:
+        cfg = get_config(name) if '::' in name else Config.fromfile(name)
+    except (ConfigParsingError, ImportError, OSError, SyntaxError) as error:
+        problem = ' '.join(str(error).split())
+        raise ValueError(f'the config {name} cannot be read: {problem}'
+                         ) from error
+    try:
+        cfg.merge_from_dict(options or {})
+    except (IndexError, KeyError, TypeError) as error:
+        raise ValueError(f'--cfg-options does not fit {name}: {error}'
+                         ) from error
+    check_spelling(cfg)
+    return cfg
+
+
+def check_spelling(cfg: Config) -> None:
+    """Refuse a setting of this package that is spelt wrong.
+
+    Args:
+        cfg (Config): Of a run.
+
+    Raises:
+        ValueError: That names the setting.
+    """
+    fields = [('', key, OWN_NAMES) for key in cfg]
+    wrapper = cfg.get('optim_wrapper')
+    if isinstance(wrapper, dict):
+        fields += [('optim_wrapper.', key, ('agvm', )) for key in wrapper]
+        fields += [(f'optim_wrapper.{name}.', key, ('agvm', ))
+                   for name, child in wrapper.items()
+                   if isinstance(child, ConfigDict) and 'optimizer' in child
+                   for key in child]
+    for where, key, own in fields:
+        # In a short name one letter is a quarter of it.
+        cutoff = 0.75 if own == ('agvm', ) else 0.85
+        meant = difflib.get_close_matches(key, own, n=1, cutoff=cutoff)
+        if key not in own and meant:
+            raise ValueError(f'{where}{key} is unknown: did you mean '
+                             f'{where}{meant[0]}?')
+
+
+def _check_packaged(name: str) -> None:
+    """Refuse the name of a config that its package does not hold."""
+    package, _, path = name.partition('::')
+    if not is_installed(package):
+        raise ValueError(f'the config {name} is of the package {package}, '
+                         'which is not installed')
+    folder = Path(get_installed_path(package), '.mim', 'configs')
+    if not (folder / path).is_file():
+        raise FileNotFoundError(
+            f'{package} has no config {path}'
+            f'{_like(folder / path, f"{package}::", folder)}')
+
+
+def _like(path: Path, prefix: str = '', root: Path | None = None) -> str:
+    """A half sentence that names files like one that is not there."""
+    if not path.parent.is_dir():
+        where = path.parent.relative_to(root) if root else path.parent
+        return f': there is no folder {prefix}{where}'
+    files = {
+        str(p.relative_to(root) if root else p)
+        for p in path.parent.glob('*.py')
+    }
+    wanted = str(path.relative_to(root) if root else path)
+    near = difflib.get_close_matches(wanted, files, n=3)
+    if not near:
+        return ''
+    return '; there is ' + ', '.join(f'{prefix}{name}' for name in near)

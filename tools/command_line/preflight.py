@@ -1,0 +1,73 @@
+"""Finds before a run is built what its wrapper would refuse."""
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from partitions.models import build_on_meta
+
+from agvm_mm.large_batch.launch import world_size
+from agvm_mm.large_batch.settings import with_agvm, wrappers_of
+from agvm_mm.measuring.ddp import check_replicas
+
+from .refusals import raised_by_us
+
+
+def check_work_dir(work_dir: str) -> None:
+    """Refuse a work dir that cannot be written.
+
+    Args:
+        work_dir (str): It is made.
+
+    Raises:
+        OSError: That names it.
+    """
+    try:
+        os.makedirs(work_dir, exist_ok=True)
+        tempfile.TemporaryFile(dir=work_dir).close()
+    except OSError as error:
+        raise OSError(f'work_dir={work_dir!r} cannot be written '
+                      f'({error.strerror}): name another with --work-dir'
+                      ) from error
+
+
+def check_wrapper(cfg: Config, launcher: str) -> None:
+    """Refuse what AGVM's wrapper would, without the data and the weights.
+
+    The wrapper is built on a model without memory. A model that cannot be
+    built so is checked when it is built for the run.
+
+    Args:
+        cfg (Config): Of a run, resolved.
+        launcher (str): That started it.
+
+    Raises:
+        ValueError: As :class:`~agvm_mm.engine.optim_wrapper.AGVMOptimWrapper`
+            and its constructor.
+    """
+    if not with_agvm(cfg):
+        return
+    for wrapper in wrappers_of(cfg).values():
+        if 'agvm' in wrapper:
+            check_replicas(
+                world_size(launcher), wrapper.get('accumulative_counts', 1))
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # The run itself says it all again.
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = build_on_meta(cfg)
+            build_optim_wrapper(model, cfg.optim_wrapper)
+    except (NotImplementedError, RuntimeError):
+        return  # It reads numbers, of which there are none.
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        if raised_by_us(error):
+            raise
+        told = ' '.join(str(error).split())
+        raise ValueError('the model or its optim_wrapper cannot be built: '
+                         f'{type(error).__name__}: {told}') from error
+    finally:
+        logging.disable(level)

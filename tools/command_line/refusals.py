@@ -1,0 +1,71 @@
+"""Ends a tool with one line where a setting is to be mended."""
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+import agvm_mm
+
+from .launch import SAID
+
+OWN = tuple(
+    str(folder) + os.sep
+    for folder in (Path(agvm_mm.__file__).parent, Path(__file__).parents[1]))
+
+
+@contextmanager
+def one_line(tool: str) -> Iterator[None]:
+    """Within, an error that this package raises ends the process in one line.
+
+    It is written once, by the first rank, or by each machine if it tells of a
+    file, which another machine may have. Errors of others keep their
+    traceback.
+
+    Args:
+        tool (str): The name of the command.
+
+    Raises:
+        SystemExit: Of code 1.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if not raised_by_us(error):
+            raise
+        said = f'{tool}: {error}'
+        each_machine = isinstance(error, OSError)
+        _tell_launcher(said)
+        first = _rank('LOCAL_RANK' if each_machine else 'RANK') == 0
+        sys.exit(said if first else 1)
+
+
+def raised_by_us(error: BaseException) -> bool:
+    """Whether the line that raised an error is this package's.
+
+    Args:
+        error (BaseException): That was caught.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and os.path.abspath(
+        frames[-1].filename).startswith(OWN)
+
+
+def _rank(variable: str) -> int:
+    slurm = dict(RANK='SLURM_PROCID', LOCAL_RANK='SLURM_LOCALID')[variable]
+    step = int(os.environ.get('SLURM_STEP_NUM_TASKS', 1)) > 1
+    return int(os.environ.get(variable)
+               or (os.environ.get(slurm, 0) if step else 0))
+
+
+def _tell_launcher(said: str) -> None:
+    file = os.environ.get('TORCHELASTIC_ERROR_FILE')
+    if file:
+        stamp = str(int(time.time()))
+        Path(file).write_text(
+            json.dumps(dict(message=f'{SAID}{said}', timestamp=stamp)))

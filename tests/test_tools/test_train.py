@@ -3,7 +3,8 @@ import re
 
 import pytest
 import torch
-from train import main
+from mmengine.config import Config
+from train import check_data, main
 
 from tests.commands import (
     RETINANET,
@@ -170,3 +171,26 @@ def test_a_split_by_hand_is_left_alone(digits, tmp_path, train):
     log, = tmp_path.glob('*/*.log')
     assert 'The config states total_batch_size=16, but 4 runs' in (
         log.read_text())
+
+
+@pytest.mark.parametrize('dataset', [
+    dict(data_root=''),
+    dict(data_root=None),
+    dict(data_root='s3://bucket/coco'),
+    dict(type='RepeatDataset', dataset=dict(data_root='')),
+    dict(type='ConcatDataset', datasets=[dict(data_root=''), dict()]),
+])
+def test_a_data_root_that_names_no_folder_here(dataset):
+    check_data(Config(dict(train_dataloader=dict(dataset=dataset))), 'x.py')
+
+
+@pytest.mark.parametrize('dataset', [
+    dict(data_root='gone'),
+    dict(type='RepeatDataset', dataset=dict(data_root='gone')),
+    dict(type='MultiImageMixDataset',
+         dataset=dict(dataset=dict(data_root='gone'))),
+    dict(type='ConcatDataset', datasets=[dict(), dict(data_root='gone')]),
+])
+def test_a_data_root_that_is_missing(dataset):
+    with pytest.raises(FileNotFoundError, match="data from 'gone'"):
+        check_data(Config(dict(train_dataloader=dict(dataset=dataset))), 'x')

@@ -16,7 +16,7 @@ from .iterations import (
     rescale,
     step_schedulers_by_update,
 )
-from .settings import with_agvm, wrappers_of
+from .settings import check_settings, with_agvm, wrappers_of
 
 
 def split_batch(total_batch_size: int,
@@ -100,13 +100,15 @@ def resolve(cfg: Config, world_size: int) -> Config:
     if cfg.get('total_batch_size') is None:
         raise ValueError('total_batch_size is not set: add the samples of one '
                          'parameter update to the top level of the config')
+    check_settings(cfg)
     check_lr_of_total(cfg)
     cfg = copy.deepcopy(cfg)
     loader = cfg.train_dataloader
     by_iteration = 'max_iters' in cfg.train_cfg
+    most = cfg.get('max_samples_per_gpu')
     samples, accumulation = split_batch(
         cfg.total_batch_size, world_size,
-        cfg.get('max_samples_per_gpu', loader.batch_size),
+        loader.batch_size if most is None else most,
         2 if with_agvm(cfg) else 1)
     earlier = earlier_accumulation(cfg)
     deal_whole_updates(cfg, samples, by_iteration)

@@ -7,37 +7,9 @@ from mmengine.config import Config, ConfigDict
 
 from .hook_counts import multiply, rescale_hooks, step_by_update
 from .model_counts import rescale_model
-from .settings import counts_updates, schedulers_of, type_name, wrappers_of
+from .settings import counts_updates, schedulers_of, wrappers_of
 
 LOOP_COUNTS = ('max_iters', 'val_interval', 'val_begin')
-
-
-def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
-    """Let a sampler of ours deal the data, in whole updates.
-
-    Args:
-        cfg (Config): It is changed.
-        samples (int): Of one micro-batch.
-        by_iteration (bool): Whether the training loop counts iterations.
-
-    Raises:
-        ValueError: If another sampler's epochs would end inside an update.
-    """
-    sampler = cfg.train_dataloader.sampler
-    known = ('DefaultSampler', 'InfiniteSampler', 'TotalBatchSampler')
-    if type_name(sampler) not in known:
-        if by_iteration:  # Each update takes what comes next, of any sampler.
-            return
-        raise ValueError(
-            f'train_dataloader.sampler.type={sampler.type!r} cannot be dealt '
-            'in whole updates; with total_batch_size use DefaultSampler')
-    settings = {k: sampler[k] for k in ('shuffle', 'seed') if k in sampler}
-    cfg.train_dataloader.sampler = ConfigDict(
-        type='TotalBatchSampler',
-        total_batch_size=cfg.total_batch_size,
-        samples_per_gpu=samples,
-        endless=by_iteration,
-        **settings)
 
 
 def earlier_accumulation(cfg: Config) -> int:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, PARAM_SCHEDULERS, init_default_scope
 
 from .settings import schedulers_of, wrappers_of
-from .total_batch import resolve
+from .total_batch import fit, resolve
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def learning_rates(cfg: Config,
                                 lr=wrappers_of(cfg)[name]['optimizer']['lr'])
     ends = {True: plan.epochs or 1, False: plan.updates}
     schedulers = []
-    for _, settings in schedulers_of(resolve(cfg, plan.world_size), name):
+    for _, settings in schedulers_of(fit(cfg, plan.world_size), name):
         settings = dict(settings)
         settings.setdefault('end', ends[settings.get('by_epoch', True)])
         schedulers.append(

@@ -3,9 +3,7 @@ import copy
 from types import SimpleNamespace
 
 import pytest
-from mmengine.config import Config
-from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
-from mmengine.logging import MMLogger
+from mmengine.hooks import EMAHook, ParamSchedulerHook
 from mmengine.model import MomentumAnnealingEMA
 from mmengine.registry import HOOKS, init_default_scope
 from mmengine.runner import LogProcessor

@@ -159,8 +159,7 @@ def _weighs_by_steps(hook: dict) -> bool:
 
 
 def _class_of(hook: Any, cfg: Config) -> type | None:
-    """The class of a hook; None if it is not registered, which is said later.
-    """
+    """The class of a hook; None where building it is going to fail."""
     kind = hook.get('type') if isinstance(hook, dict) else type(hook)
     if not isinstance(kind, str):
         return kind

@@ -76,8 +76,8 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
 def batch_unit(cfg: Config) -> int:
     """What the samples of a micro-batch must be a multiple of.
 
-    mmdet's ``MultiSourceSampler`` and ``GroupMultiSourceSampler`` (SoftTeacher)
-    fill each batch from several sources, by a ``batch_size`` and a
+    mmdet's ``MultiSourceSampler`` and its ``GroupMultiSourceSampler`` fill
+    each batch from several sources, by a ``batch_size`` and a
     ``source_ratio`` of their own. A micro-batch is to have the same parts.
 
     Args:

@@ -1,4 +1,6 @@
 """What is allowed and hardly meant is said once, before the run."""
+import logging
+
 import pytest
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import MMLogger
@@ -35,15 +37,14 @@ class OwnEMAHook(EMAHook):
 
 
 @pytest.fixture(name='said')
-def _said(monkeypatch):
+def _said():
     said = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())
     logger = MMLogger.get_current_instance()
-    monkeypatch.setattr(
-        type(logger),
-        'log',
-        lambda self, level, message: said.append(message),
-        raising=False)
-    return said
+    logger.addHandler(handler)
+    yield said
+    logger.removeHandler(handler)
 
 
 def small(**more):

@@ -159,7 +159,7 @@ def test_what_counts_and_is_built_is_named():
     resolve(cfg, 16)  # One micro-batch: as it was built.
     cfg = config()
     cfg.log_processor = LogProcessor()
-    with pytest.raises(ValueError, match='log_processor=.*as a dict'):
+    with pytest.raises(ValueError, match=r'log_processor=.*as a dict'):
         resolve(cfg, 4)
 
 

@@ -92,3 +92,18 @@ def test_the_hook_warns_where_resolve_did_not_run(tmp_path):
 def test_the_hook_is_silent_where_the_total_runs(tmp_path):
     cfg = resolve(toy_config(tmp_path, by_iteration=False), 1)
     assert warnings_of(cfg, 'resolved') == []
+
+
+@pytest.mark.parametrize(('total', 'warned'), [(None, 0), (8, 1)])
+def test_the_hook_takes_batches_that_tell_no_size(total, warned):
+    said = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    runner = SimpleNamespace(
+        cfg=dict(total_batch_size=total),
+        train_dataloader=SimpleNamespace(batch_sampler=iter([[0, 1]])))
+    TotalBatchSizeHook().before_train(runner)
+    logger.removeHandler(handler)
+    assert len(said) == warned

@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from .settings import with_agvm
-from .total_batch import split_batch
+from .total_batch import check_lr_of_total, split_batch
 
 
 @HOOKS.register_module()
@@ -93,10 +93,18 @@ class TotalBatchSizeHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Compare, and warn once, on the first process."""
+        """Compare, and warn once, on the first process.
+
+        Args:
+            runner (Runner): Of the training.
+
+        Raises:
+            ValueError: If MMEngine has scaled the total batch's rate.
+        """
         total = runner.cfg.get('total_batch_size')
         if total is None:
             return
+        check_lr_of_total(runner.cfg)
         world_size = get_world_size()
         batches = getattr(runner.train_dataloader, 'batch_sampler', None)
         samples = getattr(batches, 'batch_size', None)

@@ -165,11 +165,11 @@ def fewest_replicas(cfg: Config) -> int:
     return 2 if with_agvm(cfg) else 1
 
 
-def check_lr_of_total(cfg: Config) -> None:
+def check_lr_of_total(cfg: Config | dict) -> None:
     """Refuse to scale a learning rate that is the total batch's already.
 
     Args:
-        cfg (Config): States ``total_batch_size``.
+        cfg (Config or dict): States ``total_batch_size``.
 
     Raises:
         ValueError: If MMEngine would scale it.
@@ -177,6 +177,6 @@ def check_lr_of_total(cfg: Config) -> None:
     if (cfg.get('auto_scale_lr') or {}).get('enable'):
         raise ValueError(
             'auto_scale_lr.enable=True (--auto-scale-lr) beside '
-            f'total_batch_size={cfg.total_batch_size}: leave it out, because '
+            f'total_batch_size={cfg["total_batch_size"]}: leave it out, because '
             'lr is of the total batch, which is kept on any number of '
             'processes')

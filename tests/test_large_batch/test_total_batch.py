@@ -1,11 +1,13 @@
 import logging
 import math
+from types import SimpleNamespace
 
 import pytest
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from agvm_mm.large_batch import (
+    TotalBatchSizeHook,
     linear_lr,
     resolve,
     split_batch,
@@ -107,3 +109,10 @@ def test_the_hook_takes_batches_that_tell_no_size(total, warned):
     TotalBatchSizeHook().before_train(runner)
     logger.removeHandler(handler)
     assert len(said) == warned
+
+
+def test_the_hook_refuses_a_rate_that_mmengine_scaled():
+    runner = SimpleNamespace(
+        cfg=dict(total_batch_size=8, auto_scale_lr=dict(enable=True)))
+    with pytest.raises(ValueError, match=r'auto_scale_lr\.enable=True'):
+        TotalBatchSizeHook().before_train(runner)

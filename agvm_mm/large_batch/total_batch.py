@@ -177,6 +177,6 @@ def check_lr_of_total(cfg: Config | dict) -> None:
     if (cfg.get('auto_scale_lr') or {}).get('enable'):
         raise ValueError(
             'auto_scale_lr.enable=True (--auto-scale-lr) beside '
-            f'total_batch_size={cfg["total_batch_size"]}: leave it out, because '
-            'lr is of the total batch, which is kept on any number of '
+            f'total_batch_size={cfg["total_batch_size"]}: leave it out, '
+            'because lr is of the total batch, which is kept on any number of '
             'processes')

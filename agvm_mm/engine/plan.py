@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 from agvm_mm.large_batch.plan import Plan
 from agvm_mm.large_batch.settings import wrappers_of
-from agvm_mm.large_batch.total_batch import resolve
+from agvm_mm.large_batch.total_batch import fit
 from agvm_mm.large_batch.warmup import auto_begin, warm_up_updates
 
 from .options import checked_options
@@ -35,9 +35,8 @@ def agvm_options(cfg: Config,
     options = checked_options(wrapper['agvm'])
     if options['begin'] == 'auto':
         options['begin'] = auto_begin(
-            resolve(cfg, plan.world_size),
-            plan.updates * plan.accumulative_counts, plan.epochs,
-            plan.accumulative_counts, name)
+            fit(cfg, plan.world_size), plan.updates * plan.accumulative_counts,
+            plan.epochs, plan.accumulative_counts, name)
     return options
 
 
@@ -68,9 +67,8 @@ def doubts(cfg: Config, plan: Plan, name: str | None = None) -> list[str]:
     found = []
     begin, counts = options['begin'], plan.accumulative_counts
     warm_up = warm_up_updates(
-        resolve(cfg, plan.world_size),
-        plan.updates_per_epoch and plan.updates_per_epoch * counts, counts,
-        name)
+        fit(cfg, plan.world_size), plan.updates_per_epoch
+        and plan.updates_per_epoch * counts, counts, name)
     if warm_up is not None and begin < warm_up:
         found.append(
             f'agvm.begin={begin} lies inside of the warm-up, which ends '

@@ -1,5 +1,5 @@
 """A config's total batch, on the processes at hand."""
-from .hooks import TotalBatchSizeHook, UpdateParamSchedulerHook
+from .hooks import TotalBatchSizeHook, UpdateEMAHook, UpdateParamSchedulerHook
 from .launch import resolve_here, world_size
 from .plan import updates_per_epoch
 from .rules import linear_lr, square_root_lr
@@ -8,7 +8,8 @@ from .total_batch import resolve, split_batch
 from .warmup import auto_begin, warm_up_updates
 
 __all__ = [
-    'TotalBatchSampler', 'TotalBatchSizeHook', 'UpdateParamSchedulerHook',
-    'auto_begin', 'linear_lr', 'resolve', 'resolve_here', 'split_batch',
-    'square_root_lr', 'updates_per_epoch', 'warm_up_updates', 'world_size'
+    'TotalBatchSampler', 'TotalBatchSizeHook', 'UpdateEMAHook',
+    'UpdateParamSchedulerHook', 'auto_begin', 'linear_lr', 'resolve',
+    'resolve_here', 'split_batch', 'square_root_lr', 'updates_per_epoch',
+    'warm_up_updates', 'world_size'
 ]

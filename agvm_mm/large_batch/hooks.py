@@ -5,13 +5,13 @@ import math
 from typing import Any
 
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook, ParamSchedulerHook
+from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
 from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from .settings import with_agvm
-from .total_batch import split_batch
+from .total_batch import check_lr_of_total, split_batch
 
 
 @HOOKS.register_module()
@@ -54,6 +54,35 @@ class UpdateParamSchedulerHook(ParamSchedulerHook):
 
 
 @HOOKS.register_module()
+class UpdateEMAHook(EMAHook):
+    """MMEngine's hook, but its averaged model counts updates.
+
+    It averages after the last micro-batch of an update. So whatever the
+    average makes of its steps (``gamma``, ``interval``) it makes of updates,
+    and a checkpoint holds the updates that were averaged.
+
+    Args:
+        accumulative_counts (int): Micro-batches of one update. Defaults to 1.
+        begin_iter (int): The update to begin at. Defaults to 0.
+        **kwargs: For the base class.
+    """
+
+    def __init__(self,
+                 *,
+                 accumulative_counts: int = 1,
+                 begin_iter: int = 0,
+                 **kwargs: Any) -> None:
+        super().__init__(begin_iter=begin_iter * accumulative_counts, **kwargs)
+        self.accumulative_counts = accumulative_counts
+
+    def after_train_iter(self, runner: Runner, *args: Any,
+                         **kwargs: Any) -> None:
+        """Average if the iteration ended an update."""
+        if self.every_n_train_iters(runner, self.accumulative_counts):
+            super().after_train_iter(runner, *args, **kwargs)
+
+
+@HOOKS.register_module()
 class TotalBatchSizeHook(Hook):
     """Warns when another total batch runs than the config states.
 
@@ -64,17 +93,34 @@ class TotalBatchSizeHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Compare, and warn once, on the first process."""
+        """Compare, and warn once, on the first process.
+
+        Args:
+            runner (Runner): Of the training.
+
+        Raises:
+            ValueError: If MMEngine has scaled the total batch's rate.
+        """
         total = runner.cfg.get('total_batch_size')
+        if total is None:
+            return
+        check_lr_of_total(runner.cfg)
         world_size = get_world_size()
-        samples = runner.train_dataloader.batch_sampler.batch_size
+        batches = getattr(runner.train_dataloader, 'batch_sampler', None)
+        samples = getattr(batches, 'batch_size', None)
+        if not isinstance(samples, int):
+            MMLogger.get_current_instance().warning(
+                f'The config states total_batch_size={total}, but whether it '
+                'runs cannot be told: train_dataloader.batch_sampler, '
+                f'{type(batches).__name__}, tells no single batch_size.')
+            return
         accumulation = micro_batches(runner.optim_wrapper)
         running = world_size * samples * accumulation
-        if total is None or running == total:
+        if running == total:
             return
         by_hand = str(runner.cfg.get('runner_type')).startswith('TotalBatch')
-        mend = ('leave optim_wrapper.accumulative_counts out' if by_hand else
-                "set runner_type='TotalBatchRunner'")
+        mend = ('leave optim_wrapper.accumulative_counts out'
+                if by_hand else "set runner_type='TotalBatchRunner'")
         try:
             fitting, counts = split_batch(
                 total, world_size,

@@ -5,44 +5,11 @@ import math
 
 from mmengine.config import Config, ConfigDict
 
-from .settings import counts_updates, schedulers_of, type_name, wrappers_of
+from .hook_counts import multiply, rescale_hooks, step_by_update
+from .model_counts import rescale_model
+from .settings import counts_updates, schedulers_of, wrappers_of
 
-# Settings that count iterations: hooks by their type's name, with MMEngine's
-# own default where leaving one out means a number.
-HOOK_COUNTS = {
-    'LoggerHook': dict(interval=10),
-    'CheckpointHook': dict(interval=None, save_begin=None),
-    'EMAHook': dict(interval=1, begin_iter=None),
-}
 LOOP_COUNTS = ('max_iters', 'val_interval', 'val_begin')
-
-
-def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
-    """Let a sampler of ours deal the data, in whole updates.
-
-    Args:
-        cfg (Config): It is changed.
-        samples (int): Of one micro-batch.
-        by_iteration (bool): Whether the training loop counts iterations.
-
-    Raises:
-        ValueError: If another sampler's epochs would end inside an update.
-    """
-    sampler = cfg.train_dataloader.sampler
-    known = ('DefaultSampler', 'InfiniteSampler', 'TotalBatchSampler')
-    if type_name(sampler) not in known:
-        if by_iteration:  # Each update takes what comes next, of any sampler.
-            return
-        raise ValueError(
-            f'train_dataloader.sampler.type={sampler.type!r} cannot be dealt '
-            'in whole updates; with total_batch_size use DefaultSampler')
-    settings = {k: sampler[k] for k in ('shuffle', 'seed') if k in sampler}
-    cfg.train_dataloader.sampler = ConfigDict(
-        type='TotalBatchSampler',
-        total_batch_size=cfg.total_batch_size,
-        samples_per_gpu=samples,
-        endless=by_iteration,
-        **settings)
 
 
 def earlier_accumulation(cfg: Config) -> int:
@@ -102,9 +69,7 @@ def step_schedulers_by_update(cfg: Config, accumulation: int, earlier: int,
     Raises:
         ValueError: If a scheduler cannot be read in updates.
     """
-    hooks = cfg.setdefault('default_hooks', ConfigDict())
-    hooks.param_scheduler = ConfigDict(
-        type='UpdateParamSchedulerHook', accumulative_counts=accumulation)
+    step_by_update(cfg, accumulation)
     for where, scheduler in schedulers_of(cfg):
         by_update = not scheduler.get('by_epoch', True)
         if by_update and scheduler.get('end') is None and by_iteration:
@@ -129,35 +94,32 @@ def rescale(cfg: Config, accumulation: int, earlier: int,
         accumulation (int): The ``accumulative_counts`` of this run.
         earlier (int): The ``accumulative_counts`` that it was written for.
         by_iteration (bool): Whether the training loop counts iterations.
+
+    Raises:
+        ValueError: If what counts iterations is built already.
     """
+    rescale_hooks(cfg, accumulation, earlier)
+    rescale_model(cfg, accumulation, earlier)
     if accumulation == earlier:
         return
-
-    def multiply(settings: dict, key: str, default: int | None = None) -> None:
-        count = settings.get(key, default)
-        # A negative count switches something off; others, as 'epoch', name it.
-        if isinstance(count, int) and count > 0:
-            settings[key] = math.ceil(count * accumulation / earlier)
-
     if by_iteration:
         for key in LOOP_COUNTS:
-            multiply(cfg.train_cfg, key,
+            multiply(cfg.train_cfg, key, accumulation, earlier,
                      1000 if key == 'val_interval' else None)
         if cfg.train_cfg.get('dynamic_intervals'):
             cfg.train_cfg.dynamic_intervals = [[
                 math.ceil(n * accumulation / earlier) for n in pair
             ] for pair in cfg.train_cfg.dynamic_intervals]
-    multiply(cfg.train_dataloader, 'num_batch_per_epoch')
-    multiply(cfg.setdefault('log_processor', ConfigDict()), 'window_size', 10)
-    cfg.default_hooks.setdefault('logger', ConfigDict(type='LoggerHook'))
-    for hook in [
-            *cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])
-    ]:
-        name = type_name(hook)
-        if name == 'CheckpointHook' and hook.get('by_epoch', True):
-            continue
-        if name == 'EMAHook' and not hook.get('begin_epoch'):
-            # From the first update on: its last micro-batch, not its first.
-            hook.begin_iter = hook.get('begin_iter') or 1
-        for key, default in HOOK_COUNTS.get(name, {}).items():
-            multiply(hook, key, default)
+    multiply(cfg.train_dataloader, 'num_batch_per_epoch', accumulation,
+             earlier)
+    if cfg.get('log_processor') is None:
+        cfg.log_processor = ConfigDict()
+    log = cfg.log_processor
+    if not isinstance(log, dict):
+        raise ValueError(
+            f'log_processor={log!r} averages over iterations, and is built '
+            'already, so that it cannot be set to '
+            f'accumulative_counts={accumulation}: state it as a dict')
+    multiply(log, 'window_size', accumulation, earlier, 10)
+    for window in log.get('custom_cfg') or []:
+        multiply(window, 'window_size', accumulation, earlier)

@@ -15,7 +15,7 @@ from mmengine.registry import (
 )
 
 from .settings import schedulers_of, wrappers_of
-from .total_batch import resolve
+from .total_batch import fit, resolve
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def learning_rates(cfg: Config,
                                 lr=_lr_of(wrappers_of(cfg)[name]))
     ends = {True: plan.epochs or 1, False: plan.updates}
     schedulers = []
-    for _, settings in schedulers_of(resolve(cfg, plan.world_size), name):
+    for _, settings in schedulers_of(fit(cfg, plan.world_size), name):
         settings = dict(settings)
         settings.setdefault('end', ends[settings.get('by_epoch', True)])
         schedulers.append(

@@ -6,13 +6,17 @@ from typing import Any
 from mmengine.config import Config
 
 
-def type_name(settings: dict | None) -> str:
+def type_name(settings: Any) -> str:
     """The bare name of a ``type`` that may be a name, a path or a class.
 
     Args:
-        settings (dict, optional): Of a hook, a sampler or a wrapper.
+        settings (dict or object, optional): Of a hook, a sampler or a wrapper;
+            what is built already has its class's name.
     """
-    kind = (settings or {}).get('type', '')
+    if settings is None:
+        return ''
+    built = not isinstance(settings, dict)
+    kind = type(settings) if built else settings.get('type', '')
     name = kind if isinstance(kind, str) else kind.__name__
     return name.rpartition('.')[2]
 
@@ -87,5 +91,42 @@ def counts_updates(cfg: Config | dict) -> bool:
     Args:
         cfg (Config or dict): Of a run.
     """
-    hook = (cfg.get('default_hooks') or {}).get('param_scheduler')
-    return type_name(hook) == 'UpdateParamSchedulerHook'
+    hooks = cfg.get('default_hooks')
+    hook = hooks.get('param_scheduler') if isinstance(hooks, dict) else None
+    return (isinstance(hook, dict)
+            and type_name(hook) == 'UpdateParamSchedulerHook')
+
+
+def check_settings(cfg: Config | dict) -> None:
+    """Refuse what :func:`~agvm_mm.large_batch.resolve` could not change.
+
+    What MMEngine takes as None, it takes too.
+
+    Args:
+        cfg (Config or dict): Of a run.
+
+    Raises:
+        ValueError: If a setting is not what can be changed. It names it.
+    """
+    loader: Any = cfg.get('train_dataloader')
+    sampler = loader.get('sampler') if isinstance(loader, dict) else {}
+    settings: Any = (
+        ('train_dataloader', loader, dict),
+        ('train_dataloader.sampler', sampler, dict),
+        ('train_cfg', cfg.get('train_cfg'), dict),
+        ('default_hooks', cfg.get('default_hooks') or {}, dict),
+        ('custom_hooks', cfg.get('custom_hooks') or [], (list, tuple)),
+        ('auto_scale_lr', cfg.get('auto_scale_lr') or {}, dict),
+    )
+    for field, value, kinds in settings:
+        if not isinstance(value, kinds):
+            kind = 'dict' if kinds is dict else 'list'
+            raise ValueError(
+                f'{field}={value!r} must be a {kind} of settings beside '
+                f'total_batch_size={cfg.get("total_batch_size")}, because '
+                'what counts samples or iterations in it follows from the '
+                'number of processes')
+    if cfg.get('max_samples_per_gpu') is None and not loader.get('batch_size'):
+        raise ValueError(
+            'train_dataloader.batch_size is not set: set it to the most '
+            'samples that a process takes at once')

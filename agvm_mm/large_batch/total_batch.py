@@ -7,22 +7,26 @@ runs: a batch per process and a number of micro-batches, and iterations.
 from __future__ import annotations
 
 import copy
+import logging
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
+from .doubts import doubts
 from .iterations import (
-    deal_whole_updates,
     earlier_accumulation,
     rescale,
     step_schedulers_by_update,
 )
-from .settings import with_agvm, wrappers_of
+from .samples import batch_unit, deal_whole_updates, most_samples
+from .settings import check_settings, with_agvm, wrappers_of
 
 
 def split_batch(total_batch_size: int,
                 world_size: int,
                 max_samples_per_gpu: int,
-                min_replicas: int = 1) -> tuple[int, int]:
+                min_replicas: int = 1,
+                unit: int = 1) -> tuple[int, int]:
     """Split a total batch into as few micro-batches as fit.
 
     Args:
@@ -31,6 +35,8 @@ def split_batch(total_batch_size: int,
         max_samples_per_gpu (int): Samples that a process can take at once.
         min_replicas (int): Micro-batches that the processes together need;
             AGVM's measurement takes 2. Defaults to 1.
+        unit (int): What the samples of a micro-batch must be a multiple of.
+            Defaults to 1.
 
     Returns:
         tuple[int, int]: Samples of one micro-batch, and micro-batches of one
@@ -64,8 +70,19 @@ def split_batch(total_batch_size: int,
         raise ValueError(
             f'total_batch_size={total_batch_size} leaves AGVM a single '
             f'gradient to compare; the nearest possible is {min_replicas}')
-    limit = min(max_samples_per_gpu, total_batch_size // min_replicas)
-    samples = max(n for n in range(1, min(limit, share) + 1) if share % n == 0)
+    limit = min(max_samples_per_gpu, total_batch_size // min_replicas, share)
+    fitting = [n for n in range(unit, limit + 1, unit) if share % n == 0]
+    if not fitting:
+        near = max(share // unit, 1) * unit * world_size
+        raise ValueError(
+            f'total_batch_size={total_batch_size} on {world_size} processes '
+            f'of at most {max_samples_per_gpu} samples (max_samples_per_gpu, '
+            'or train_dataloader.batch_size) has no micro-batch that is a '
+            f'multiple of {unit}, as train_dataloader.sampler.source_ratio '
+            'needs: the nearest possible total_batch_size is '
+            f'{max(near, min_replicas * unit)}, with max_samples_per_gpu of '
+            f'{unit} at least')
+    samples = max(fitting)
     return samples, share // samples
 
 
@@ -97,32 +114,62 @@ def resolve(cfg: Config, world_size: int) -> Config:
         ValueError: If the total batch cannot be run, or a setting cannot be
             expressed in updates. The message names what can.
     """
+    resolved = fit(cfg, world_size)
+    # A tool may resolve for the run, and the run's own runner again.
+    if resolved.to_dict() != cfg.to_dict():
+        for doubt in doubts(resolved, world_size, fewest_replicas(cfg)):
+            print_log(doubt, 'current', logging.WARNING)
+    return resolved
+
+
+def fit(cfg: Config, world_size: int) -> Config:
+    """:func:`resolve`, without its warnings.
+
+    Args:
+        cfg (Config): See :func:`resolve`.
+        world_size (int): Processes of the run.
+
+    Returns:
+        Config: See :func:`resolve`.
+
+    Raises:
+        ValueError: As :func:`resolve`.
+    """
     if cfg.get('total_batch_size') is None:
         raise ValueError('total_batch_size is not set: add the samples of one '
                          'parameter update to the top level of the config')
+    check_settings(cfg)
     check_lr_of_total(cfg)
     cfg = copy.deepcopy(cfg)
-    loader = cfg.train_dataloader
     by_iteration = 'max_iters' in cfg.train_cfg
-    samples, accumulation = split_batch(
-        cfg.total_batch_size, world_size,
-        cfg.get('max_samples_per_gpu', loader.batch_size),
-        2 if with_agvm(cfg) else 1)
+    # Or, resolved again, a small micro-batch would be the most that fits.
+    cfg.max_samples_per_gpu = most_samples(cfg)
+    samples, accumulation = split_batch(cfg.total_batch_size, world_size,
+                                        cfg.max_samples_per_gpu,
+                                        fewest_replicas(cfg), batch_unit(cfg))
     earlier = earlier_accumulation(cfg)
     deal_whole_updates(cfg, samples, by_iteration)
     step_schedulers_by_update(cfg, accumulation, earlier, by_iteration)
-    loader.batch_size = samples
     for wrapper in wrappers_of(cfg).values():
         wrapper['accumulative_counts'] = accumulation
     rescale(cfg, accumulation, earlier, by_iteration)
     return cfg
 
 
-def check_lr_of_total(cfg: Config) -> None:
+def fewest_replicas(cfg: Config) -> int:
+    """The micro-batches of an update that a config needs at least.
+
+    Args:
+        cfg (Config): Of a run.
+    """
+    return 2 if with_agvm(cfg) else 1
+
+
+def check_lr_of_total(cfg: Config | dict) -> None:
     """Refuse to scale a learning rate that is the total batch's already.
 
     Args:
-        cfg (Config): States ``total_batch_size``.
+        cfg (Config or dict): States ``total_batch_size``.
 
     Raises:
         ValueError: If MMEngine would scale it.
@@ -130,6 +177,6 @@ def check_lr_of_total(cfg: Config) -> None:
     if (cfg.get('auto_scale_lr') or {}).get('enable'):
         raise ValueError(
             'auto_scale_lr.enable=True (--auto-scale-lr) beside '
-            f'total_batch_size={cfg.total_batch_size}: leave it out, because '
-            'lr is of the total batch, which is kept on any number of '
+            f'total_batch_size={cfg["total_batch_size"]}: leave it out, '
+            'because lr is of the total batch, which is kept on any number of '
             'processes')

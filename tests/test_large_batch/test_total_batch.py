@@ -1,11 +1,13 @@
 import logging
 import math
+from types import SimpleNamespace
 
 import pytest
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from agvm_mm.large_batch import (
+    TotalBatchSizeHook,
     linear_lr,
     resolve,
     split_batch,
@@ -92,3 +94,25 @@ def test_the_hook_warns_where_resolve_did_not_run(tmp_path):
 def test_the_hook_is_silent_where_the_total_runs(tmp_path):
     cfg = resolve(toy_config(tmp_path, by_iteration=False), 1)
     assert warnings_of(cfg, 'resolved') == []
+
+
+@pytest.mark.parametrize(('total', 'warned'), [(None, 0), (8, 1)])
+def test_the_hook_takes_batches_that_tell_no_size(total, warned):
+    said = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    runner = SimpleNamespace(
+        cfg=dict(total_batch_size=total),
+        train_dataloader=SimpleNamespace(batch_sampler=iter([[0, 1]])))
+    TotalBatchSizeHook().before_train(runner)
+    logger.removeHandler(handler)
+    assert len(said) == warned
+
+
+def test_the_hook_refuses_a_rate_that_mmengine_scaled():
+    runner = SimpleNamespace(
+        cfg=dict(total_batch_size=8, auto_scale_lr=dict(enable=True)))
+    with pytest.raises(ValueError, match=r'auto_scale_lr\.enable=True'):
+        TotalBatchSizeHook().before_train(runner)

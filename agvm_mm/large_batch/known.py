@@ -1,0 +1,91 @@
+"""What is known of the classes that count iterations, or that might.
+
+Under accumulation an iteration is a micro-batch, of which an update has
+several. ``docs/accumulation.md`` shows these tables, and a test holds that no
+hook, sampler or averaged model of MMEngine, MMDetection and MMSegmentation is
+left out.
+"""
+from __future__ import annotations
+
+SCALED = 'what it counts is multiplied'
+BY_UPDATE = 'acts once an update'
+EVERY = 'acts on every micro-batch, as it is meant to'
+NONE = 'counts no iterations of the training'
+OURS = 'TotalBatchSampler deals in its place'
+SPLIT = 'its `batch_size` is set to the micro-batch'
+BY_ITERATION = ('an update takes what comes next; refused where the loop '
+                'counts epochs')
+REFUSED = 'refused: its batches are of several sizes'
+
+# Settings of hooks that count iterations, with the default where leaving one
+# out means a number.
+HOOK_COUNTS: dict[str, dict[str, int | None]] = {
+    'CheckInvalidLossHook': dict(interval=50),
+    'CheckpointHook': dict(interval=None, save_begin=None),
+    'EMAHook': dict(interval=1, begin_iter=None),
+    'LoggerHook': dict(interval=10, interval_exp_name=None),
+    'MeanTeacherHook': dict(interval=1),
+    'MemoryProfilerHook': dict(interval=50),
+}
+HOOKS = {
+    'CheckInvalidLossHook': SCALED,
+    'CheckpointHook': SCALED,
+    'DetVisualizationHook': NONE,
+    'DistSamplerSeedHook': NONE,
+    'EMAHook': SCALED,
+    'EarlyStoppingHook': NONE,
+    'EmptyCacheHook': EVERY,
+    'GroundingVisualizationHook': NONE,
+    'IterTimerHook': EVERY,
+    'LoggerHook': SCALED,
+    'MeanTeacherHook': SCALED,
+    'MemoryProfilerHook': SCALED,
+    'NPUProfilerHook': EVERY,
+    'NaiveVisualizationHook': NONE,
+    'NumClassCheckHook': NONE,
+    'ParamSchedulerHook': BY_UPDATE,
+    'PipelineSwitchHook': NONE,
+    'PrepareTTAHook': NONE,
+    'ProfilerHook': EVERY,
+    'RuntimeInfoHook': EVERY,
+    'SegVisualizationHook': NONE,
+    'SetEpochInfoHook': NONE,
+    'SyncBuffersHook': NONE,
+    'SyncNormHook': NONE,
+    'TotalBatchSizeHook': NONE,
+    'TrackVisualizationHook': NONE,
+    'UpdateEMAHook': BY_UPDATE,
+    'UpdateParamSchedulerHook': BY_UPDATE,
+    'YOLOXModeSwitchHook': NONE,
+}
+
+# The averaged models of EMAHook. All but the plain one weigh by the count of
+# their steps; so may one that is not known.
+AVERAGES = {
+    'ExpMomentumEMA': BY_UPDATE,
+    'ExponentialMovingAverage': SCALED,
+    'MomentumAnnealingEMA': BY_UPDATE,
+    'StochasticWeightAverage': BY_UPDATE,
+}
+
+SAMPLERS = {
+    'AspectRatioBatchSampler': SPLIT,
+    'ClassAwareSampler': BY_ITERATION,
+    'CustomSampleSizeSampler': BY_ITERATION,
+    'DefaultSampler': OURS,
+    'GroupMultiSourceSampler': SPLIT,
+    'InfiniteSampler': OURS,
+    'MultiDataAspectRatioBatchSampler': REFUSED,
+    'MultiDataSampler': BY_ITERATION,
+    'MultiSourceSampler': SPLIT,
+    'TotalBatchSampler': OURS,
+    'TrackAspectRatioBatchSampler': SPLIT,
+    'TrackImgSampler': BY_ITERATION,
+}
+
+# Settings of parts of models that count iterations, as HOOK_COUNTS.
+MODEL_COUNTS = {
+    'BatchSyncRandomResize': dict(interval=10),
+    'BoxInstMaskHead': dict(warmup_iters=10000),
+    'DropBlock': dict(warmup_iters=2000),
+}

@@ -1,0 +1,59 @@
+"""Each class that might count iterations has its verdict."""
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+from mmengine.hooks import Hook
+from mmengine.model import BaseAveragedModel
+from torch.utils.data import Sampler
+
+from agvm_mm.large_batch import known
+
+DOCS = Path(__file__).parents[2] / 'docs' / 'accumulation.md'
+# Where MMEngine, mmdet and mmseg keep them.
+PLACES = ('agvm_mm.large_batch', 'mmengine.hooks', 'mmengine.dataset',
+          'mmengine.model', 'mmdet.engine.hooks', 'mmdet.datasets.samplers',
+          'mmdet.models.layers', 'mmseg.engine.hooks')
+TABLES = ((Hook, known.HOOKS), (Sampler, known.SAMPLERS), (BaseAveragedModel,
+                                                           known.AVERAGES))
+
+
+def classes(base):
+    for place in PLACES:
+        package = importlib.import_module(place)
+        for module in pkgutil.iter_modules(package.__path__, place + '.'):
+            for value in vars(importlib.import_module(module.name)).values():
+                if (isinstance(value, type) and issubclass(value, base)
+                        and value is not base
+                        and value.__module__.startswith(place)):
+                    yield value.__name__
+
+
+@pytest.mark.parametrize(('base', 'table'), TABLES)
+def test_none_is_left_out(base, table):
+    pytest.importorskip('mmdet.engine')
+    pytest.importorskip('mmseg.engine')
+    assert set(classes(base)) == set(table)
+
+
+def test_the_counts_are_those_of_the_hooks():
+    scaled = {
+        name
+        for name, verdict in known.HOOKS.items() if verdict == known.SCALED
+    }
+    assert scaled == set(known.HOOK_COUNTS)
+
+
+def test_the_page_shows_the_tables():
+    lines = DOCS.read_text().splitlines()
+    for table in (known.HOOKS, known.AVERAGES, known.SAMPLERS):
+        for name, verdict in table.items():
+            row = f'| `{name}` | {verdict} |'
+            assert any(line.startswith(row) for line in lines), row
+    for table in (known.HOOK_COUNTS, known.MODEL_COUNTS):
+        for name, counts in table.items():
+            cells = ', '.join(f'`{key}`' for key in counts)
+            assert any(
+                line.startswith(f'| `{name}` |')
+                and line.endswith(f'| {cells} |') for line in lines), name

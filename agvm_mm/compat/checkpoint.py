@@ -8,27 +8,31 @@ the way to its weights.
 """
 from __future__ import annotations
 
-import json
 import os
-import pickle
 import re
 import shlex
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .safe_globals import safe_globals
 
-# What torch's safe loader tells of: a name, or a class or function.
-FOUND = re.compile(r"GLOBAL ([\w.]+)|<(?:class|function|built-in function) "
-                   r"'?([\w.]+)|(a checkpoint asks for .*?), which")
+# How torch names what its safe loader found; the words are torch's.
+FOUND = (r'GLOBAL (\S+) was not an allowed', r'unsupported GLOBAL (\S+) whose',
+         r"got <class '([^']+)'>", r'(a checkpoint asks for .*?), which')
 
-# Takes the tensors out of whatever holds them, and leaves all else.
-EXTRACT = ("import torch; c = torch.load({source}, 'cpu', weights_only=False);"
-           " w = c.get('state_dict') or c.get('model') or c; "
-           'torch.save({{k: v for k, v in w.items() if torch.is_tensor(v)}}, '
-           '{target})')
+# Runs in a shell, followed by the file to read and the file to write.
+WEIGHTS_ALONE = (
+    'import sys, torch; '
+    "c = torch.load(sys.argv[1], map_location='cpu', weights_only=False); "
+    "keys = 'state_dict', 'model_state_dict', 'model'; "
+    'c = next((c[k] for k in keys if k in c), c) '
+    'if isinstance(c, dict) else c; '
+    'c = c if isinstance(c, dict) else c.state_dict(); '
+    "torch.save({'state_dict': {k: v for k, v in c.items() "
+    'if torch.is_tensor(v)}}, sys.argv[2])')
 
 
 def check_checkpoint(path: str | Path) -> None:
@@ -39,12 +43,20 @@ def check_checkpoint(path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is cut short, in which case the message names the
-            others that lie beside it; or if it holds what could run code.
+        ValueError: If it is a folder, as FSDP writes its shards; if it is cut
+            short (the message names the others that lie beside it); or if it
+            holds what could run code (the message says what, and how to save
+            its weights alone).
     """
     if '://' in str(path):
         return
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(
+            f'checkpoint {path} is a folder, as FSDP writes with '
+            "strategy.state_dict_cfg='local', each rank its shards. Only a "
+            'file with the whole state can be loaded: train with '
+            "strategy.state_dict_cfg='full'")
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path}: there is no such file')
     with open(path, 'rb') as file:
@@ -58,34 +70,7 @@ def check_checkpoint(path: str | Path) -> None:
         raise ValueError(
             f'checkpoint {path} is cut short, as if its writing was '
             f'interrupted. Name another one; beside it: {beside}')
-    if _safe_loader_is_told():
-        try:
-            _load(path)
-        except pickle.UnpicklingError as error:
-            raise ValueError(what_is_refused(error, path)) from None
-
-
-def what_is_refused(error: pickle.UnpicklingError,
-                    path: str | Path | None = None) -> str:
-    """Say what the safe loader found, and how to save the weights alone.
-
-    Args:
-        error (UnpicklingError): From ``torch.load``.
-        path (str or Path, optional): The file, if it is known. Defaults to
-            None.
-    """
-    found = FOUND.search(str(error))
-    what = (next(filter(None, found.groups()))
-            if found else str(error).splitlines()[-1].strip())
-    source = Path(path or 'CHECKPOINT.pth')
-    target = source.with_name(f'{source.stem}_weights.pth')
-    code = EXTRACT.format(
-        source=json.dumps(str(source)), target=json.dumps(str(target)))
-    where = f'checkpoint {path}' if path else 'a checkpoint of this config'
-    return (f'{where} holds {what}, which is no tensor and no plain value and '
-            'may run code: it is refused. If you trust the file, save its '
-            f'weights alone, and load {target.name} in its place, without '
-            f'--resume: python -c {shlex.quote(code)}')
+    _check_content(path)
 
 
 def _check_content(path: Path) -> None:
@@ -111,19 +96,26 @@ def refusal(error: Exception, path: str | Path | None = None) -> str:
         path (str or Path, optional): The file. Defaults to None, one that is
             not known, as a backbone's pre-trained weights from an address.
     """
+    name = f'checkpoint {path}' if path else 'a checkpoint of this config'
     text = str(error)
     matches = [re.search(pattern, text) for pattern in FOUND]
     found = next((match[1] for match in matches if match), None)
     if found is None:
         words = re.sub(r'\s+', ' ', text.split('WeightsUnpickler error: ')[-1])
-        return (f'checkpoint {path or ""} cannot be read '
+        return (f'{name} cannot be read '
                 f'({type(error).__name__}: {words[:200]})')
     source = shlex.quote(str(path or 'CHECKPOINT'))
     target = shlex.quote(f'{path or "CHECKPOINT"}.weights.pth')
-    return (f'checkpoint {path or ""} holds {found}, and a file with that can '
+    return (f'{name} holds {found}, and a file with that can '
             'run code when it is read. If you trust it, save its weights '
             'alone, and name that file instead, in load_from or test.py, not '
             f'in --resume: python -c "{WEIGHTS_ALONE}" {source} {target}')
+
+
+def starts_anew(work_dir: str) -> str:
+    """What to say of ``--resume`` where there is nothing to go on from."""
+    return (f'{work_dir} holds no checkpoint to resume: the training starts '
+            'anew')
 
 
 def _load(path: str | Path) -> Any:
@@ -147,9 +139,10 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
         ValueError: If the checkpoint was written with AGVM, and the run is
             without: torch would tell of other parameter groups.
     """
-    # A file that is no archive is older than AGVM.
+    # A file that is no archive is older than AGVM, and a loader that cannot be
+    # told of MMEngine's classes could not read it safely.
     if (with_agvm or not zipfile.is_zipfile(path)
-            or not _safe_loader_is_told()):
+            or not _safe_loader_can_be_told()):
         return
     checkpoint = _load(path)
     optimizer = checkpoint.get('optimizer', {})
@@ -201,23 +194,5 @@ def _safe_loader_can_be_told() -> bool:
 
 def allow_mmengine_checkpoints() -> None:
     """Allow what MMEngine's checkpoints hold in torch's safe loader."""
-    if not _safe_loader_can_be_told():
-        return
-    core: Any = getattr(np, '_core', None) or np.core
-    rebuild = [(function, f'numpy.{name}.multiarray.{function.__name__}')
-               for function in (core.multiarray._reconstruct,
-                                core.multiarray.scalar)
-               for name in ('core', '_core')]  # numpy 1 and 2
-    torch.serialization.add_safe_globals([
-        HistoryBuffer,
-        OneCycleParamScheduler,
-        (_checked_getattr, 'builtins.getattr'),
-        np.ndarray,
-        np.dtype,
-        *{type(np.dtype(code)) for code in PLAIN_TYPES},
-        *rebuild,
-        bytes,
-        frozenset,
-        range,
-        slice,
-    ])
+    if _safe_loader_can_be_told():
+        torch.serialization.add_safe_globals(safe_globals())

@@ -1,9 +1,10 @@
 """What torch's safe loader is told to let through, and nothing that acts.
 
-Three kinds: numpy's scalars and arrays of every plain dtype, as datasets put
-them into ``dataset_meta``; the ``HistoryBuffer`` in which MMEngine keeps its
-logs; and the functions that these two and ``OneCycleLR`` are pickled with. A
-dtype that holds Python objects, or other dtypes, is not plain.
+Four kinds: numpy's scalars and arrays of every plain dtype, as datasets put
+them into ``dataset_meta``; plain types of Python that torch leaves out; the
+``HistoryBuffer`` in which MMEngine keeps its logs; and the functions that
+these and ``OneCycleLR`` are pickled with. A dtype that holds Python objects,
+or other dtypes, is not plain.
 
 A MMEngine that saves nothing but tensors and plain values would let this go.
 """
@@ -69,4 +70,9 @@ def safe_globals() -> list[Any]:
                  f'numpy.{package}.multiarray.{name}')
           for package in ('core', '_core')
           for name in ('_reconstruct', 'scalar')),
+        # Of Python; an empty array holds empty bytes.
+        bytes,
+        frozenset,
+        range,
+        slice,
     ]

@@ -175,3 +175,31 @@ def test_checkpoints(runner_type, tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match='is cut short'):
         runner.load_checkpoint(str(path))
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+def test_a_resume_of_nothing_says_that_it_starts_anew(runner_type, tmp_path):
+    """Under a launcher that is not this repository's tools/train.py."""
+    runner = RUNNERS.build(
+        config(tmp_path, f'{runner_type}_anew', runner_type, resume=True))
+    runner.train()
+    log, = tmp_path.glob('*/*.log')
+    assert f'{tmp_path} holds no checkpoint to resume: the training st' in (
+        log.read_text())
+    assert 'Auto resumed' not in log.read_text()
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_folder_of_shards_is_told(runner_type, resume, tmp_path):
+    folder = tmp_path / 'epoch_3.pth'
+    folder.mkdir()
+    runner = RUNNERS.build(
+        config(
+            tmp_path,
+            f'{runner_type}_{resume}',
+            runner_type,
+            resume=resume,
+            load_from=str(folder)))
+    with pytest.raises(ValueError, match='is a folder, as FSDP writes'):
+        runner.train()

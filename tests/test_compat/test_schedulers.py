@@ -9,7 +9,8 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmseg.registry import PARAM_SCHEDULERS as MMSEG
 
 from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
-from agvm_mm.compat.schedulers import _ParamScheduler
+from agvm_mm.compat.schedulers import _ParamScheduler, _regrouped
+from tests.commands import ROOT
 from tests.schedules import SCHEDULES
 from tests.toy import ToyDetector, build_wrapper
 
@@ -79,7 +80,11 @@ def saved(wrapper, scheduler):
     return torch.load(file, weights_only=True)
 
 
-def resumed_beside_uncut(schedule, before, after, optimizer='momentum'):
+def resumed_beside_uncut(schedule,
+                         before,
+                         after,
+                         optimizer='momentum',
+                         by_group=True):
     """Both runs' rates in every step after the cut, and the resumed run."""
     uncut = start(schedule, before, optimizer)
     go_on(schedule, uncut, CUT)
@@ -88,6 +93,8 @@ def resumed_beside_uncut(schedule, before, after, optimizer='momentum'):
     run = start(schedule, after, optimizer)
     for part, state in zip(run[1:], states):
         part.load_state_dict(state)
+        if not by_group:
+            _regrouped.discard(run[1])
     found = go_on(schedule, run, STEPS - CUT)
     return found, expected, run
 
@@ -149,3 +156,46 @@ def test_other_optimizers_are_not_touched():
         scheduler.load_state_dict(state)
         assert scheduler.base_values == [123.0]
         assert wrapper.param_groups
+
+
+SHOWN = 'plain to many', 'one to many', 'few to many', 'many to one'
+
+
+def stepped_right(schedule, resume, paramwise, by_group):
+    """How many values are those of the uncut run throughout, and of all."""
+    before, after = ({**s, **paramwise} for s in RESUMES[resume])
+    found, expected, _ = resumed_beside_uncut(
+        schedule, before, after, by_group=by_group)
+    names = [
+        name for name in expected[0]
+        if any(rates[name] != expected[0][name] for rates in expected)
+    ]
+    right = [
+        all(ours[name] == pytest.approx(theirs[name], rel=1e-12)
+            for ours, theirs in zip(found, expected)) for name in names
+    ]
+    return sum(right), len(right)
+
+
+def cell(schedule, resumes, by_group):
+    """The worst of these resumes, with a paramwise_cfg and without."""
+    right, of = min(
+        stepped_right(schedule, resume, paramwise, by_group)
+        for resume in resumes for paramwise in ({}, PARAMWISE))
+    return f'{right} of {of}'
+
+
+def table():
+    """Of docs/reliability.md; what it shows is measured here."""
+    rows = [f'| schedule | {" | ".join(SHOWN)} | here, all of them |',
+            '|---' * (len(SHOWN) + 2) + '|']  # yapf: disable
+    for name, schedule in SCHEDULES.items():
+        cells = [cell(schedule, [resume], by_group=False) for resume in SHOWN]
+        cells.append(cell(schedule, RESUMES, by_group=True))
+        rows.append(f'| {" | ".join([name, *cells])} |')
+    return '\n'.join(rows) + '\n'
+
+
+def test_the_table_of_schedules():
+    text = (ROOT / 'docs/reliability.md').read_text()
+    assert table() in text, f'put this into docs/reliability.md:\n{table()}'

@@ -22,7 +22,7 @@ from agvm_mm.compat.checkpoint import (
     refusal,
     starts_anew,
 )
-from agvm_mm.engine.runner import use_mixed_precision
+from agvm_mm.engine.runner import check_strategy, use_mixed_precision
 from agvm_mm.large_batch import resolve_here
 from agvm_mm.large_batch.settings import with_agvm
 
@@ -159,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         allow_mmengine_checkpoints()
         cfg = read_config(args)
         check_data(cfg, args.config)
+        check_strategy(cfg)
         checkpoint = checkpoint_of(cfg)
         if checkpoint is not None:
             check_checkpoint(checkpoint)

@@ -57,6 +57,25 @@ def use_mixed_precision(cfg: Config) -> None:
         wrapper['loss_scale'] = 'dynamic'
 
 
+def check_strategy(cfg: Config) -> None:
+    """Refuse MMEngine's FSDP strategy for a run with AGVM.
+
+    Args:
+        cfg (Config): Of the run.
+
+    Raises:
+        ValueError: If it is that strategy, which drops AGVM's state from its
+            checkpoints, in shards or not.
+    """
+    strategy = cfg.get('strategy')
+    if (with_agvm(cfg) and isinstance(strategy, dict)
+            and type_name(strategy) == 'FSDPStrategy'):
+        raise ValueError(
+            "strategy.type='FSDPStrategy' saves nothing of AGVM and cannot "
+            "resume it: it must be 'AGVMFSDPStrategy', with "
+            "state_dict_cfg='full'")
+
+
 class _TotalBatchMixin:
     """Runs the config's ``total_batch_size``, for a runner of MMEngine.
 
@@ -110,11 +129,13 @@ class _TotalBatchMixin:
             nn.Module: The model.
 
         Raises:
-            ValueError: If the total batch cannot be run.
+            ValueError: If the total batch cannot be run, or not by this
+                strategy.
         """
         if self._refusal is not None:
             raise self._refusal
         cfg: Config = self.cfg  # type: ignore[attr-defined]
+        check_strategy(cfg)
         if 'total_batch_size' in cfg and not split_by_hand(cfg):
             print_log(_split(cfg), 'current')
         return super().train()  # type: ignore[misc]

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 
-from agvm_mm.engine.runner import use_mixed_precision
+from agvm_mm.engine.runner import check_strategy, use_mixed_precision
 from tests.distributed import run_ranks
 from tests.test_large_batch.test_sampler import (
     Recorder,
@@ -203,3 +203,18 @@ def test_a_folder_of_shards_is_told(runner_type, resume, tmp_path):
             load_from=str(folder)))
     with pytest.raises(ValueError, match='is a folder, as FSDP writes'):
         runner.train()
+
+
+@pytest.mark.parametrize('kind', ['FSDPStrategy', 'mmengine.FSDPStrategy'])
+def test_mmengines_fsdp_strategy_is_refused_at_the_start(kind):
+    cfg = Config(
+        dict(
+            strategy=dict(type=kind),
+            optim_wrapper=dict(optimizer=dict(type='SGD'), agvm={})))
+    with pytest.raises(ValueError, match=r"must be 'AGVMFSDPStrategy', with"):
+        check_strategy(cfg)
+    for strategy in (dict(type='AGVMFSDPStrategy'), None,
+                     dict(type='DDPStrategy')):
+        check_strategy(Config({**cfg, 'strategy': strategy}))
+    cfg.optim_wrapper.pop('agvm')
+    check_strategy(cfg)

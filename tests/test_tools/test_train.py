@@ -122,6 +122,8 @@ def _train(tmp_path, monkeypatch):
      'train.py: --auto-scale-lr needs the batch that lr is of: set '),
     ('optim_wrapper.type=ApexOptimWrapper', ['--amp'],
      "train.py: optim_wrapper.type='ApexOptimWrapper' has no mixed"),
+    ('strategy.type=FSDPStrategy', [],
+     "train.py: strategy.type='FSDPStrategy' saves nothing of AGVM and"),
     ('resume=True', ['--resume', 'nowhere.pth'],
      'train.py: checkpoint nowhere.pth: there is no such file'),
 ])

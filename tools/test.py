@@ -4,6 +4,8 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
+import pickle
+import sys
 from typing import Sequence
 
 from command_line.configs import load_config
@@ -17,6 +19,7 @@ from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
     force_safe_loading,
+    refusal,
 )
 
 
@@ -55,6 +58,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'--out {args.out}: the file must be a .pkl or .pickle')
     try:
+        force_safe_loading()
         check_checkpoint(args.checkpoint)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
@@ -70,7 +74,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             that of the process.
     """
     args = parse_args(argv)
-    force_safe_loading()
     allow_mmengine_checkpoints()
     with one_line('test.py'):
         cfg = load_config(args.config, args.cfg_options)
@@ -82,11 +85,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg.work_dir = osp.join('work_dirs', name)
     cfg.load_from = args.checkpoint
 
-    runner = RUNNERS.build(cfg)
-    if args.out:
-        runner.test_evaluator.metrics.append(
-            DumpResults(out_file_path=args.out))
-    runner.test()
+    try:
+        runner = RUNNERS.build(cfg)
+        if args.out:
+            runner.test_evaluator.metrics.append(
+                DumpResults(out_file_path=args.out))
+        runner.test()
+    except pickle.UnpicklingError as error:
+        # Of a checkpoint that only the model knew, as a backbone's.
+        if 'Weights only load failed' not in str(error):
+            raise
+        sys.exit(f'test.py: {refusal(error)}')
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
+import pickle
 from typing import Sequence
 
 import torch
@@ -20,8 +21,10 @@ from agvm_mm.compat.checkpoint import (
     check_checkpoint,
     check_resume,
     force_safe_loading,
+    refusal,
+    starts_anew,
 )
-from agvm_mm.engine.runner import use_mixed_precision
+from agvm_mm.engine.runner import check_strategy, use_mixed_precision
 from agvm_mm.large_batch import resolve_here
 from agvm_mm.large_batch.settings import with_agvm
 
@@ -154,6 +157,9 @@ def _data_roots(settings: object) -> list[str]:
 
 def checkpoint_of(cfg: Config) -> str | None:
     """The checkpoint that training begins with, if any."""
+    if (isinstance(cfg.get('resume'), str)
+            and 'Flexible' in str(cfg.get('runner_type'))):
+        return cfg.resume  # A path, for that runner alone.
     if cfg.get('resume') and cfg.get('load_from') is None:
         return find_latest_checkpoint(cfg.work_dir)
     return cfg.get('load_from')
@@ -167,22 +173,36 @@ def main(argv: Sequence[str] | None = None) -> None:
             that of the process.
     """
     args = parse_args(argv)
-    force_safe_loading()
-    allow_mmengine_checkpoints()
+    anew = None
     with one_line('train.py'):
+        force_safe_loading()
+        allow_mmengine_checkpoints()
         cfg = read_config(args)
         check_data(cfg, args.config)
+        check_strategy(cfg)
         check_work_dir(cfg.work_dir)
         checkpoint = checkpoint_of(cfg)
         if checkpoint is not None:
             check_checkpoint(checkpoint)
             if cfg.get('resume'):
                 check_resume(checkpoint, with_agvm(cfg))
+        elif cfg.get('resume'):
+            cfg.resume = False
+            anew = starts_anew(cfg.work_dir)
         if 'total_batch_size' in cfg or args.samples_per_gpu is not None:
             # Under any runner, and refused before it is built.
             cfg = resolve_here(cfg, args.launcher)
         check_wrapper(cfg, args.launcher)
-        RUNNERS.build(cfg).train()
+        try:
+            runner = RUNNERS.build(cfg)
+            if anew:
+                runner.logger.warning(anew)
+            runner.train()
+        except pickle.UnpicklingError as error:
+            # Of a checkpoint that only the model knew, as a backbone's.
+            if 'Weights only load failed' not in str(error):
+                raise
+            raise ValueError(refusal(error)) from error
 
 
 if __name__ == '__main__':

@@ -1,70 +1,131 @@
 """Lets MMEngine's checkpoints load under torch's safe loader.
 
 From torch 2.6 on ``torch.load`` refuses classes that it does not know, among
-them the ``HistoryBuffer`` in which MMEngine 0.10 keeps its logs, so that
-``--resume`` and ``tools/test.py`` fail.  This module names the classes of such
-a checkpoint, and no others: a file that holds anything else is still refused.
+them those of MMEngine 0.10's own checkpoints, so that ``--resume`` and
+``tools/test.py`` fail. :mod:`.safe_globals` names what such a checkpoint may
+hold; a file that holds anything else is refused before a run is built, with
+the way to its weights.
 """
 from __future__ import annotations
 
 import os
-import pickle
+import re
+import shlex
 import zipfile
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 
-# What MMEngine registers as statistics of a HistoryBuffer; a checkpoint holds
-# each as getattr(HistoryBuffer, name).
-STATISTICS = ('min', 'max', 'current', 'mean')
+from .safe_globals import safe_globals
 
+# How torch names what its safe loader found; the words are torch's.
+FOUND = (r'GLOBAL (\S+) was not an allowed', r'unsupported GLOBAL (\S+) whose',
+         r"got <class '([^']+)'>", r'(a checkpoint asks for .*?), which')
 
-def _history_buffer_getattr(owner: type, name: str) -> Callable:
-    """Stand in for ``getattr``, for what a HistoryBuffer's pickle needs.
-
-    Raises:
-        UnpicklingError: For any other attribute: with the builtin, a crafted
-            file could reach whatever hangs on an allowed class.
-    """
-    if owner is not HistoryBuffer or name not in STATISTICS:
-        raise pickle.UnpicklingError(
-            f'a checkpoint asks for {owner!r}.{name}, which no checkpoint of '
-            'MMEngine needs; it is refused')
-    return getattr(HistoryBuffer, name)
+# Runs in a shell, followed by the file to read and the file to write.
+WEIGHTS_ALONE = (
+    'import sys, torch; '
+    "c = torch.load(sys.argv[1], map_location='cpu', weights_only=False); "
+    "keys = 'state_dict', 'model_state_dict', 'model'; "
+    'c = next((c[k] for k in keys if k in c), c) '
+    'if isinstance(c, dict) else c; '
+    'c = c if isinstance(c, dict) else c.state_dict(); '
+    "torch.save({'state_dict': {k: v for k, v in c.items() "
+    'if torch.is_tensor(v)}}, sys.argv[2])')
 
 
 def check_checkpoint(path: str | Path) -> None:
-    """Refuse a checkpoint whose writing was cut off, before it is loaded.
+    """Refuse a checkpoint that cannot be loaded, before a run is built.
 
     Args:
         path (str or Path): A local file; an address is left to the loader.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is cut short. The message names the others that lie
-            beside it.
+        ValueError: If it is a folder, as FSDP writes its shards; if it is cut
+            short (the message names the others that lie beside it); or if it
+            holds what could run code (the message says what, and how to save
+            its weights alone).
     """
     if '://' in str(path):
         return
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(
+            f'checkpoint {path} is a folder, as FSDP writes with '
+            "strategy.state_dict_cfg='local', each rank its shards. Only a "
+            'file with the whole state can be loaded: train with '
+            "strategy.state_dict_cfg='full'")
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path}: there is no such file')
     with open(path, 'rb') as file:
         head = file.read(2)
     # torch writes a zip archive, whose directory comes last. Its older format
     # is another, and has no such mark.
-    cut_short = not head or (head == b'PK' and not zipfile.is_zipfile(path))
-    if not cut_short:
+    if not head or (head == b'PK' and not zipfile.is_zipfile(path)):
+        others = sorted((p for p in path.parent.glob('*.pth') if p != path),
+                        key=lambda p: p.stat().st_mtime)
+        beside = ', '.join(str(p) for p in others) or 'none'
+        raise ValueError(
+            f'checkpoint {path} is cut short, as if its writing was '
+            f'interrupted. Name another one; beside it: {beside}')
+    _check_content(path)
+
+
+def _check_content(path: Path) -> None:
+    """Read a file as a loader of MMEngine will.
+
+    Raises:
+        ValueError: If it holds what the safe loader refuses, or is no file of
+            torch at all.
+    """
+    if _unsafe_by_choice() or not _safe_loader_can_be_told():
         return
-    others = sorted((p for p in path.parent.glob('*.pth') if p != path),
-                    key=lambda p: p.stat().st_mtime)
-    beside = ', '.join(str(p) for p in others) or 'none'
-    raise ValueError(
-        f'checkpoint {path} is cut short, as if its writing was interrupted. '
-        f'Name another one; beside it: {beside}')
+    try:
+        _load(path)
+    except Exception as error:  # What is no checkpoint fails in any way.
+        raise ValueError(refusal(error, path)) from None
+
+
+def refusal(error: Exception, path: str | Path | None = None) -> str:
+    """What the safe loader found, and how to take the weights alone.
+
+    Args:
+        error (Exception): Of ``torch.load``.
+        path (str or Path, optional): The file. Defaults to None, one that is
+            not known, as a backbone's pre-trained weights from an address.
+    """
+    name = f'checkpoint {path}' if path else 'a checkpoint of this config'
+    text = str(error)
+    matches = [re.search(pattern, text) for pattern in FOUND]
+    found = next((match[1] for match in matches if match), None)
+    if found is None:
+        words = re.sub(r'\s+', ' ', text.split('WeightsUnpickler error: ')[-1])
+        return (f'{name} cannot be read '
+                f'({type(error).__name__}: {words[:200]})')
+    source = shlex.quote(str(path or 'CHECKPOINT'))
+    target = shlex.quote(f'{path or "CHECKPOINT"}.weights.pth')
+    return (f'{name} holds {found}, and a file with that can '
+            'run code when it is read. If you trust it, save its weights '
+            'alone, and name that file instead, in load_from or test.py, not '
+            f'in --resume: python -c "{WEIGHTS_ALONE}" {source} {target}')
+
+
+def starts_anew(work_dir: str) -> str:
+    """What to say of ``--resume`` where there is nothing to go on from."""
+    return (f'{work_dir} holds no checkpoint to resume: the training starts '
+            'anew')
+
+
+def _load(path: str | Path) -> Any:
+    # OneDL's MMEngine takes its classes off the list again after a load.
+    allow_mmengine_checkpoints()
+    return torch.load(
+        path,
+        map_location='cpu',
+        mmap=zipfile.is_zipfile(path),
+        weights_only=not _unsafe_by_choice())
 
 
 def check_resume(path: str | Path, with_agvm: bool) -> None:
@@ -79,14 +140,11 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
             without: torch would tell of other parameter groups.
     """
     # A file that is no archive is older than AGVM, and a loader that cannot be
-    # told of MMEngine's classes (torch < 2.4) could not read it safely.
+    # told of MMEngine's classes could not read it safely.
     if (with_agvm or not zipfile.is_zipfile(path)
-            or not hasattr(torch.serialization, 'add_safe_globals')):
+            or not _safe_loader_can_be_told()):
         return
-    # OneDL's MMEngine takes its classes off the list again after a load.
-    allow_mmengine_checkpoints()
-    checkpoint = torch.load(
-        path, map_location='cpu', mmap=True, weights_only=True)
+    checkpoint = _load(path)
     optimizer = checkpoint.get('optimizer', {})
     # Of several optimizers it is a dict of their states.
     states = [optimizer, *optimizer.values()]
@@ -102,25 +160,39 @@ def force_safe_loading() -> None:
     """Let every ``torch.load`` of this process refuse what could run code.
 
     It is torch's default from 2.6 on. Before 2.4 the safe loader cannot be
-    told of MMEngine's classes, so there nothing is changed.
+    told of MMEngine's classes, so there nothing is changed; nor where the user
+    has chosen the unsafe one, by ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1``.
+
+    Raises:
+        ValueError: If the user has chosen both.
     """
-    if hasattr(torch.serialization, 'add_safe_globals'):
+    if not _safe_loader_can_be_told():
+        return
+    if not _unsafe_by_choice():
         os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    elif _is_set('TORCH_FORCE_WEIGHTS_ONLY_LOAD'):
+        raise ValueError(
+            'TORCH_FORCE_WEIGHTS_ONLY_LOAD=1 and '
+            'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 are both set, and ask for the '
+            'opposite: unset one of them (the second lets checkpoints run '
+            'code)')
+
+
+def _unsafe_by_choice() -> bool:
+    return _is_set('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD')
+
+
+def _is_set(variable: str) -> bool:
+    # As torch reads it.
+    return os.environ.get(variable, '').lower() in ('1', 'y', 'yes', 'true')
+
+
+def _safe_loader_can_be_told() -> bool:
+    # From torch 2.4 on; before, the default is the unsafe loader.
+    return hasattr(torch.serialization, 'add_safe_globals')
 
 
 def allow_mmengine_checkpoints() -> None:
-    """Allow the classes of MMEngine's checkpoints in torch's safe loader."""
-    if not hasattr(torch.serialization, 'add_safe_globals'):
-        return  # torch < 2.4, whose default is the unsafe loader.
-    core: Any = getattr(np, '_core', None) or np.core
-    torch.serialization.add_safe_globals([
-        HistoryBuffer,
-        core.multiarray._reconstruct,
-        core.multiarray.scalar,
-        np.ndarray,
-        np.dtype,
-        type(np.dtype(np.float64)),
-        type(np.dtype(np.int64)),
-        type(np.dtype(np.float32)),
-        (_history_buffer_getattr, 'builtins.getattr'),
-    ])
+    """Allow what MMEngine's checkpoints hold in torch's safe loader."""
+    if _safe_loader_can_be_told():
+        torch.serialization.add_safe_globals(safe_globals())

@@ -5,6 +5,7 @@ Use it in place of ``FSDPStrategy``::
     runner_type = 'FlexibleRunner'
     strategy = dict(
         type='AGVMFSDPStrategy',
+        state_dict_cfg='full',
         model_wrapper=dict(
             auto_wrap_policy=dict(
                 type='wrap_classes', classes=['SwinBlock'])))
@@ -17,6 +18,10 @@ MMEngine 0.10 needs four helps:
    state, and the loss scaler's;
 3. it tells a resumed optimizer wrapper its iteration only under accumulation;
 4. it names a CUDA device, and moves states off it, also where there is none.
+
+Its checkpoints in shards, a folder with a file for each rank, are refused:
+torch's safe loader does not read them, and nobody could go on from them on
+another number of processes.
 """
 from __future__ import annotations
 
@@ -26,6 +31,10 @@ import torch
 from mmengine._strategy import FSDPStrategy
 from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import nn
+from torch.distributed.fsdp import (
+    FullOptimStateDictConfig,
+    FullStateDictConfig,
+)
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
 from .checkpoint import allow_mmengine_checkpoints
@@ -61,12 +70,34 @@ class AGVMFSDPStrategy(FSDPStrategy):
     """MMEngine's ``FSDPStrategy`` that saves and resumes AGVM.
 
     Args:
+        state_dict_cfg (str or dict): 'full', or the same in a dict. Defaults
+            to 'full', which MMEngine's own does not.
         **kwargs: For ``FSDPStrategy``.
+
+    Raises:
+        ValueError: If ``state_dict_cfg`` is of checkpoints in shards.
     """
+
+    def __init__(self,
+                 *,
+                 state_dict_cfg: str | dict = 'full',
+                 **kwargs: Any) -> None:
+        super().__init__(state_dict_cfg=state_dict_cfg, **kwargs)
 
     def _init_state_dict_cfg(self, state_dict_cfg: str | dict) -> None:
         super()._init_state_dict_cfg(state_dict_cfg)
-        if not torch.cuda.is_available() and self._is_full_state_dict():
+        if not (self._is_full_state_dict()
+                and isinstance(self.state_dict_config, FullStateDictConfig)
+                and isinstance(self.optim_state_dict_config,
+                               FullOptimStateDictConfig)):
+            raise ValueError(
+                f'strategy.state_dict_cfg={state_dict_cfg!r} must be '
+                "'full', as each rank's shards alone could not be resumed; "
+                "as a dict: state_dict_type='FULL_STATE_DICT', "
+                "state_dict_config=dict(type='FullStateDictConfig'), "
+                'optim_state_dict_config='
+                "dict(type='FullOptimStateDictConfig')")
+        if not torch.cuda.is_available():
             for config in (self.state_dict_config,
                            self.optim_state_dict_config):
                 config.offload_to_cpu = config.rank0_only = False

@@ -1,10 +1,11 @@
 """Lets a schedule go on where the checkpoint's optimizer had other groups.
 
-MMEngine 0.10's schedulers keep the initial value of every parameter group, in
-the order of the groups, and put the checkpoint's list in its place on resume.
-A run without AGVM, or with other modules, has other groups: cosine schedules
-would then step the first of them only, in silence. Schedulers that read their
-initial values from the groups, where they stand too, would let this go.
+MMEngine 0.10's schedulers keep lists with a value for every parameter group,
+in the order of the groups, and put the checkpoint's lists in their place on
+resume: initial values, and ReduceOnPlateau's lower bounds. A run without AGVM,
+or with other modules, has other groups: these schedules would then step the
+first of them only, in silence. Schedulers that keep such values in the groups
+themselves, where the initial ones stand too, would let this go.
 """
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _regrouped: weakref.WeakSet = weakref.WeakSet()
 
 
 def resume_schedules_by_group(optim_wrapper: OptimWrapper) -> None:
-    """Let the schedulers of a run read initial values from its own groups.
+    """Let the schedulers of a run keep their own values by group.
 
     For a run that has just resumed an optimizer of other groups, and resumes
     its schedulers next. Schedulers of other optimizers are not touched.
@@ -37,11 +38,20 @@ def _by_group(load: Callable) -> Callable:
 
     @wraps(load)
     def load_state_dict(self: Any, state_dict: dict) -> None:
+        own = dict(vars(self))
         load(self, state_dict)
-        name = f'initial_{self.param_name}'
+        if self.optimizer not in _regrouped:
+            return
         groups = self.optimizer.param_groups
-        if (self.optimizer in _regrouped
-                and all(name in group for group in groups)):
-            self.base_values = [group[name] for group in groups]
+        ours, theirs = len(groups), len(state_dict['_last_value'])
+        for key, values in own.items():
+            saved = state_dict.get(key)
+            if (isinstance(values, list) and isinstance(saved, list)
+                    and (len(values), len(saved)) == (ours, theirs)):
+                setattr(self, key, values)
+        self._last_value = [group[self.param_name] for group in groups]
+        initial = f'initial_{self.param_name}'
+        if hasattr(self, 'base_values') and all(initial in g for g in groups):
+            self.base_values = [group[initial] for group in groups]
 
     return load_state_dict

@@ -204,8 +204,10 @@ class AGVMMixin:
         ours = self.groups.layout()
         theirs = self._plain_layout if agvm is None else agvm['layout']
         state_dict = to_layout(state_dict, ours, theirs)
-        if self.base_param_settings is not None:
-            # An optimizer of one group keeps its base lr in that group.
+        # An optimizer of one group keeps its base lr in that group.
+        if self.base_param_settings is None:
+            state_dict.pop('base_param_settings', None)
+        else:
             params = self.base_param_settings['params']
             state_dict.setdefault('base_param_settings',
                                   dict(settings, params=params))

@@ -10,20 +10,20 @@ do, keeps the total batch on the processes at hand::
 from __future__ import annotations
 
 import copy
-import os.path as osp
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
-from mmengine.runner import FlexibleRunner, Runner
+from mmengine.runner import FlexibleRunner, Runner, find_latest_checkpoint
 from torch import nn
 
 from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
     check_resume,
+    starts_anew,
 )
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
 from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
@@ -55,6 +55,25 @@ def use_mixed_precision(cfg: Config) -> None:
                 f'knows: it must be {" or ".join(MIXED_PRECISION)}')
         wrapper['type'] = MIXED_PRECISION[kind]
         wrapper['loss_scale'] = 'dynamic'
+
+
+def check_strategy(cfg: Config) -> None:
+    """Refuse MMEngine's FSDP strategy for a run with AGVM.
+
+    Args:
+        cfg (Config): Of the run.
+
+    Raises:
+        ValueError: If it is that strategy, which drops AGVM's state from its
+            checkpoints, in shards or not.
+    """
+    strategy = cfg.get('strategy')
+    if (with_agvm(cfg) and isinstance(strategy, dict)
+            and type_name(strategy) == 'FSDPStrategy'):
+        raise ValueError(
+            "strategy.type='FSDPStrategy' saves nothing of AGVM and cannot "
+            "resume it: it must be 'AGVMFSDPStrategy', with "
+            "state_dict_cfg='full'")
 
 
 class _TotalBatchMixin:
@@ -110,14 +129,25 @@ class _TotalBatchMixin:
             nn.Module: The model.
 
         Raises:
-            ValueError: If the total batch cannot be run.
+            ValueError: If the total batch cannot be run, or not by this
+                strategy.
         """
         if self._refusal is not None:
             raise self._refusal
         cfg: Config = self.cfg  # type: ignore[attr-defined]
+        check_strategy(cfg)
         if 'total_batch_size' in cfg and not split_by_hand(cfg):
             print_log(_split(cfg), 'current')
         return super().train()  # type: ignore[misc]
+
+    def load_or_resume(self) -> None:
+        """The base class's; where there is nothing to resume, it says so."""
+        if (self._resume is True and self._load_from is None  # type: ignore
+                and find_latest_checkpoint(self.work_dir) is None):
+            self._resume = False
+            self.logger.warning(  # type: ignore[attr-defined]
+                starts_anew(self.work_dir))
+        super().load_or_resume()  # type: ignore[misc]
 
     def load_checkpoint(self, filename: str, *args: Any,
                         **kwargs: Any) -> Any:
@@ -129,7 +159,7 @@ class _TotalBatchMixin:
             **kwargs: For the base class.
 
         Raises:
-            ValueError: If the file is cut short.
+            ValueError: If the file cannot be loaded.
         """
         _prepare(filename)
         return super().load_checkpoint(  # type: ignore[misc]
@@ -144,8 +174,8 @@ class _TotalBatchMixin:
             **kwargs: For the base class.
 
         Raises:
-            ValueError: If the file is cut short, or is of a run with AGVM and
-                this run has none.
+            ValueError: If the file cannot be loaded, or is of a run with AGVM
+                and this run has none.
         """
         _prepare(filename)
         if self.cfg.get('optim_wrapper'):  # type: ignore[attr-defined]
@@ -165,9 +195,7 @@ def _split(cfg: Config) -> str:
 
 
 def _prepare(filename: str) -> None:
-    # FSDP's checkpoint in shards is a folder.
-    if not osp.isdir(filename):
-        check_checkpoint(filename)
+    check_checkpoint(filename)
     allow_mmengine_checkpoints()
 
 

@@ -1,6 +1,11 @@
+import argparse
 import os
 import pickle
+import re
+import shlex
+import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,7 @@ from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
     check_resume,
+    force_safe_loading,
 )
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -45,6 +51,170 @@ def test_mmengines_logs_load(tmp_path):
     assert isinstance(buffer, HistoryBuffer)
     assert buffer.mean() == pytest.approx(7 / 3)
     assert (buffer.current(), buffer.min(), buffer.max()) == (4, 1, 4)
+
+
+# As np.sctypeDict, whose names differ between numpy 1 and 2.
+PLAIN = ('bool', 'int8', 'int16', 'int32', 'int64', 'longlong', 'uint8',
+         'uint16', 'uint32', 'uint64', 'ulonglong', 'intp', 'float16',
+         'float32', 'float64', 'longdouble', 'complex64', 'complex128',
+         'clongdouble', 'U3', 'S3', 'datetime64[ns]', 'datetime64[D]',
+         'timedelta64[s]')
+
+
+@pytest.mark.parametrize('numpy', ['numpy.core', 'numpy._core'])
+@pytest.mark.parametrize('name', PLAIN)
+def test_every_plain_type_of_numpy_loads(name, numpy, tmp_path):
+    dtype = np.dtype(name)
+    whole = np.arange(6).astype('int64').astype(dtype).reshape(2, 3)
+    values = dict(
+        array=whole,
+        fortran=np.asfortranarray(whole),
+        slice=whole[:, ::2],
+        empty=whole[:0],
+        single=whole[0, 0].reshape(()),
+        scalar=whole[0, 1],
+        big=whole.astype(dtype.newbyteorder('>')),
+        little=whole.astype(dtype.newbyteorder('<')),
+        dtype=dtype,
+        text=str(whole))
+    path = tmp_path / 'a.pth'
+    # The older format is not compressed, so that the other numpy's names can
+    # take the place of this one's.
+    torch.save(values, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for known in (b'cnumpy.core.', b'cnumpy._core.'):
+        content = content.replace(known, b'c%s.' % numpy.encode())
+    path.write_bytes(content)
+    check_checkpoint(path)
+    allow_mmengine_checkpoints()
+    loaded = torch.load(path, weights_only=True)
+    assert list(loaded) == list(values)
+    for key, value in values.items():
+        # Pickled, an array is in the machine's own order of bytes again.
+        value, found = pickle.loads(pickle.dumps(value)), loaded[key]
+        assert type(found) is type(value)
+        if key not in ('dtype', 'text'):
+            assert found.dtype == value.dtype
+            np.testing.assert_array_equal(found, value)
+        assert repr(found) == repr(value)
+
+
+def test_plain_types_of_python_load(tmp_path):
+    """As a dataset's metainfo may hold them."""
+    metainfo = dict(
+        palette=[(220, 20, 60)],
+        empty=b'',
+        raw=b'\x00\xff',
+        array=bytearray(b'1'),
+        names=frozenset(['a']),
+        flips={1, 2},
+        every=range(0, 8, 2),
+        part=slice(1, None),
+        phase=1j,
+        colors=np.array([[255, 0, 128]], np.uint8))
+    path = tmp_path / 'a.pth'
+    torch.save(dict(meta=dict(dataset_meta=metainfo)), path)
+    check_checkpoint(path)
+    loaded = torch.load(path, weights_only=True)['meta']['dataset_meta']
+    assert repr(loaded) == repr(metainfo)
+
+
+@pytest.mark.parametrize(('value', 'found'), [
+    (np.array([{}, None], dtype=object), 'object'),
+    (np.array((1, ), dtype=[('a', 'O')]), 'object'),
+    (np.ma.masked_array([1]), 'numpy.ma.'),
+    (argparse.Namespace(lr=1), 'argparse.Namespace'),
+    (Path('a'), 'pathlib.'),
+    (datetime(2020, 1, 1), 'datetime.datetime'),
+    (torch.nn.Linear(1, 1), 'torch.nn.modules.linear.Linear'),
+    (Crafted(os.system, 'true'), 'posix.system'),
+    (Crafted(eval, '1'), 'eval'),
+    (print, 'print'),
+],
+                         ids=lambda value: type(value).__name__)
+def test_what_may_not_be_held_is_one_sentence(value, found, tmp_path):
+    path = tmp_path / "it's foreign.pth"
+    torch.save(dict(args=value, model=dict(weight=torch.ones(1))), path)
+    with pytest.raises(ValueError, match='and a file with that') as error:
+        check_checkpoint(path)
+    message = str(error.value)
+    assert '\n' not in message
+    held = message.split(' holds ')[1].split(',')[0]
+    assert found in held.lower() or found in held
+
+
+WEIGHT = torch.arange(6.).reshape(2, 3)
+
+
+@pytest.mark.parametrize('content', [
+    dict(args=argparse.Namespace(lr=1), model=dict(weight=WEIGHT)),
+    dict(args=argparse.Namespace(lr=1), state_dict=dict(weight=WEIGHT)),
+    dict(weight=WEIGHT, args=argparse.Namespace(lr=1)),
+    torch.nn.Linear(3, 2, bias=False),
+    dict(model=torch.nn.Linear(3, 2, bias=False)),
+],
+                         ids=['model', 'state_dict', 'flat', 'module', 'both'])
+@pytest.mark.parametrize('zipped', [True, False])
+def test_the_advice_saves_the_weights(content, zipped, tmp_path, monkeypatch,
+                                      request):
+    model = content.get('model') if isinstance(content, dict) else content
+    if isinstance(model, torch.nn.Module):
+        model.weight.data.copy_(WEIGHT)
+    path = tmp_path / "it's foreign.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match='and a file with that') as error:
+        check_checkpoint(path)
+    command = str(error.value).split('--resume: ')[1]
+    python, option, code, *arguments = shlex.split(command)
+    assert (python, option) == ('python', '-c')
+    if zipped and 'flat' in request.node.name:
+        # As it is typed; a new process imports torch again.
+        command = command.replace('python', sys.executable, 1)
+        subprocess.run(command, shell=True, check=True)
+    else:
+        monkeypatch.setattr(sys, 'argv', ['-c', *arguments])
+        exec(code, {})
+    weights = Path(f'{path}.weights.pth')
+    check_checkpoint(weights)
+    model = torch.nn.Linear(3, 2, bias=False)
+    load_checkpoint(model, str(weights), strict=True)
+    assert torch.equal(model.weight, WEIGHT)
+
+
+@pytest.mark.parametrize('content', [b'<html>', b'weights\n' * 9, b'\x80\x02'])
+def test_a_file_that_is_no_checkpoint(content, tmp_path):
+    path = tmp_path / 'page.pth'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'page\.pth cannot be read') as error:
+        check_checkpoint(path)
+    assert '\n' not in str(error.value)
+
+
+def test_a_folder_of_shards_is_told(tmp_path):
+    (tmp_path / 'epoch_1.pth').mkdir()
+    with pytest.raises(
+            ValueError, match=r"is a folder.*state_dict_cfg='full'"):
+        check_checkpoint(tmp_path / 'epoch_1.pth')
+
+
+def test_torchs_own_override_is_respected(tmp_path, monkeypatch):
+    path = tmp_path / 'foreign.pth'
+    torch.save(dict(args=argparse.Namespace(), state_dict={}), path)
+    safe = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    monkeypatch.setenv(safe, '0')
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    force_safe_loading()
+    assert os.environ[safe] == '0'
+    check_checkpoint(path)
+    check_resume(path, with_agvm=False)
+    load_checkpoint(torch.nn.Linear(1, 1), str(path))
+    monkeypatch.setenv(safe, '1')
+    with pytest.raises(ValueError, match=r'are both set.*unset one'):
+        force_safe_loading()
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '0')
+    force_safe_loading()
+    with pytest.raises(ValueError, match=r'argparse\.Namespace'):
+        check_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +274,8 @@ model = dict(backbone=dict(init_cfg=dict(
 ],
                          ids=['resume', 'load_from', 'init_cfg', 'test'])
 def test_no_tool_runs_what_a_checkpoint_holds(tool, arguments, more, payload,
-                                              digits, tmp_path, monkeypatch):
+                                              digits, tmp_path, monkeypatch,
+                                              capsys):
     path, canary = payload
     config = tmp_path / 'config.py'
     data = f"dataset=dict(data_root='{digits}')"
@@ -123,8 +294,11 @@ def test_no_tool_runs_what_a_checkpoint_holds(tool, arguments, more, payload,
          str(config), *arguments, '--work-dir',
          str(tmp_path / 'work')])
     monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(SystemExit) as error:
         __import__(tool).main()
+    said = f'{error.value} {capsys.readouterr().err}'
+    assert re.search(rf'\b{tool}(\.py|: error): ', said)
+    assert 'holds posix.system, and a file with that can run code' in said
     assert not canary.exists()
     # Not even for who asks for it.
     with pytest.raises(pickle.UnpicklingError):

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 
-from agvm_mm.engine.runner import use_mixed_precision
+from agvm_mm.engine.runner import check_strategy, use_mixed_precision
 from tests.distributed import run_ranks
 from tests.test_large_batch.test_sampler import (
     Recorder,
@@ -175,3 +175,46 @@ def test_checkpoints(runner_type, tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match='is cut short'):
         runner.load_checkpoint(str(path))
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+def test_a_resume_of_nothing_says_that_it_starts_anew(runner_type, tmp_path):
+    """Under a launcher that is not this repository's tools/train.py."""
+    runner = RUNNERS.build(
+        config(tmp_path, f'{runner_type}_anew', runner_type, resume=True))
+    runner.train()
+    log, = tmp_path.glob('*/*.log')
+    assert f'{tmp_path} holds no checkpoint to resume: the training st' in (
+        log.read_text())
+    assert 'Auto resumed' not in log.read_text()
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_folder_of_shards_is_told(runner_type, resume, tmp_path):
+    folder = tmp_path / 'epoch_3.pth'
+    folder.mkdir()
+    runner = RUNNERS.build(
+        config(
+            tmp_path,
+            f'{runner_type}_{resume}',
+            runner_type,
+            resume=resume,
+            load_from=str(folder)))
+    with pytest.raises(ValueError, match='is a folder, as FSDP writes'):
+        runner.train()
+
+
+@pytest.mark.parametrize('kind', ['FSDPStrategy', 'mmengine.FSDPStrategy'])
+def test_mmengines_fsdp_strategy_is_refused_at_the_start(kind):
+    cfg = Config(
+        dict(
+            strategy=dict(type=kind),
+            optim_wrapper=dict(optimizer=dict(type='SGD'), agvm={})))
+    with pytest.raises(ValueError, match=r"must be 'AGVMFSDPStrategy', with"):
+        check_strategy(cfg)
+    for strategy in (dict(type='AGVMFSDPStrategy'), None,
+                     dict(type='DDPStrategy')):
+        check_strategy(Config({**cfg, 'strategy': strategy}))
+    cfg.optim_wrapper.pop('agvm')
+    check_strategy(cfg)

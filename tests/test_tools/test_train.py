@@ -1,5 +1,9 @@
 """Training by this repository's tool."""
+import argparse
 import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -94,7 +98,8 @@ def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
 @pytest.fixture(name='train')
 def _train(tmp_path, monkeypatch):
     """Runs train.py in this process; its last arguments are settings."""
-    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'):
+    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD',
+                 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
         monkeypatch.setenv(name, '0')
 
     def train(config, *arguments):
@@ -118,6 +123,8 @@ def _train(tmp_path, monkeypatch):
      'train.py: --auto-scale-lr needs the batch that lr is of: set '),
     ('optim_wrapper.type=ApexOptimWrapper', ['--amp'],
      "train.py: optim_wrapper.type='ApexOptimWrapper' has no mixed"),
+    ('strategy.type=FSDPStrategy', [],
+     "train.py: strategy.type='FSDPStrategy' saves nothing of AGVM and"),
     ('resume=True', ['--resume', 'nowhere.pth'],
      'train.py: checkpoint nowhere.pth: there is no such file'),
 ])
@@ -194,3 +201,71 @@ def test_a_data_root_that_names_no_folder_here(dataset):
 def test_a_data_root_that_is_missing(dataset):
     with pytest.raises(FileNotFoundError, match="data from 'gone'"):
         check_data(Config(dict(train_dataloader=dict(dataset=dataset))), 'x')
+
+
+def logs(work_dir):
+    return ''.join(log.read_text() for log in work_dir.glob('*/*.log'))
+
+
+SHORT = ('train_cfg.max_iters=2', 'train_cfg.val_interval=8',
+         'total_batch_size=4')
+
+
+def settings(digits, *more):
+    return without('ann_file', options(digits, *SHORT, *more))
+
+
+@pytest.fixture(name='foreign')
+def _foreign(tmp_path):
+    """Weights beside what another tool's arguments were."""
+    path = tmp_path / 'foreign.pth'
+    weights = {'decode_head.conv_seg.bias': torch.full((12, ), 0.5)}
+    torch.save(dict(args=argparse.Namespace(lr=1), model=weights), path)
+    return path
+
+
+def test_foreign_weights_are_one_line_that_helps(foreign, digits, train,
+                                                 tmp_path, monkeypatch):
+    with pytest.raises(SystemExit) as error:
+        train(SEMANTIC, *settings(digits, f'load_from={foreign}'))
+    message = str(error.value)
+    assert message.startswith(
+        f'train.py: checkpoint {foreign} holds argparse.Namespace, and')
+    assert '\n' not in message
+    # The command that it gives, as it is typed.
+    command = message[message.index('python -c'):]
+    target = shlex.split(command)[-1]
+    # Which main() has set for its process, not for the user's shell.
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
+    subprocess.run(
+        command.replace('python', sys.executable, 1), shell=True, check=True)
+    train(
+        SEMANTIC, *settings(digits, f'load_from={target}',
+                            'optim_wrapper.optimizer.lr=0'))
+    trained = load(tmp_path / 'iter_2.pth')['state_dict']
+    assert torch.all(trained['decode_head.conv_seg.bias'] == 0.5)
+
+
+def test_foreign_weights_load_where_the_user_trusts_them(
+        foreign, digits, train, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    content = torch.load(foreign, weights_only=False)
+    content['state_dict'] = content.pop('model')
+    torch.save(content, foreign)
+    train(
+        SEMANTIC, *settings(digits, f'load_from={foreign}',
+                            'optim_wrapper.optimizer.lr=0'))
+    trained = load(tmp_path / 'iter_2.pth')['state_dict']
+    assert torch.all(trained['decode_head.conv_seg.bias'] == 0.5)
+
+
+@pytest.mark.parametrize('runner_type', ['TotalBatchRunner', 'Runner'])
+def test_a_resume_of_nothing_says_that_it_starts_anew(runner_type, digits,
+                                                      train, tmp_path):
+    train(SEMANTIC, '--resume',
+          *settings(digits, f'runner_type={runner_type}'))
+    log = logs(tmp_path)
+    assert log.count(f'{tmp_path} holds no checkpoint to resume: the training '
+                     'starts anew') == 1
+    assert 'Auto resumed' not in log
+    assert len(scalars(tmp_path)) == 2

@@ -1,0 +1,45 @@
+"""What a strategy for FSDP saves its checkpoints as, known at its build."""
+import pytest
+
+from agvm_mm import AGVMFSDPStrategy
+
+FULL = dict(
+    state_dict_type='FULL_STATE_DICT',
+    state_dict_config=dict(type='FullStateDictConfig'),
+    optim_state_dict_config=dict(type='FullOptimStateDictConfig'))
+
+
+def full(**change):
+    return {k: v for k, v in {**FULL, **change}.items() if v is not None}
+
+
+@pytest.fixture(name='build')
+def _build(tmp_path):
+
+    def build(**settings):
+        return AGVMFSDPStrategy(
+            work_dir=str(tmp_path), experiment_name=tmp_path.name, **settings)
+
+    return build
+
+
+@pytest.mark.parametrize('settings', [{}, dict(state_dict_cfg='full'),
+                                      dict(state_dict_cfg=full())])
+def test_the_whole_state_is_saved(settings, build):
+    assert build(**settings)._is_full_state_dict()
+
+
+@pytest.mark.parametrize('state_dict_cfg', [
+    'local',
+    dict(),
+    full(state_dict_type=None),
+    full(state_dict_type='LOCAL_STATE_DICT'),
+    full(state_dict_type='SHARDED_STATE_DICT'),
+    full(state_dict_config=None),
+    full(optim_state_dict_config=None),
+])
+def test_shards_are_refused_at_the_start(state_dict_cfg, build):
+    with pytest.raises(
+            ValueError,
+            match=r"^strategy\.state_dict_cfg=.* must be 'full', as each"):
+        build(state_dict_cfg=state_dict_cfg)

@@ -99,6 +99,14 @@ def test_every_plain_type_of_numpy_loads(name, numpy, tmp_path):
         assert repr(found) == repr(value)
 
 
+def test_the_page_lists_the_plain_types():
+    page = (CONFIGS.parent / 'docs/reliability.md').read_text()
+    _, _, after = page.partition('What of numpy loads')
+    listed = after.partition('Refused')[0].partition('):')[2]
+    assert re.findall('`(.+?)`', listed) == list(PLAIN)
+    assert f'each of these {len(PLAIN)} types' in after
+
+
 def test_plain_types_of_python_load(tmp_path):
     """As a dataset's metainfo may hold them."""
     metainfo = dict(

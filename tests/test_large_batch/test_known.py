@@ -46,7 +46,12 @@ def test_the_counts_are_those_of_the_hooks():
 
 
 def test_the_page_shows_the_tables():
-    lines = DOCS.read_text().splitlines()
+    page = DOCS.read_text()
+    counts = map(len, (known.HOOKS, known.AVERAGES, known.SAMPLERS,
+                       known.MODEL_COUNTS))
+    assert ('{} hooks, {} averaged models, {} samplers, and {} parts of models'
+            .format(*counts)) in page
+    lines = page.splitlines()
     for table in (known.HOOKS, known.AVERAGES, known.SAMPLERS):
         for name, verdict in table.items():
             row = f'| `{name}` | {verdict} |'

@@ -39,9 +39,18 @@ class UpdateParamSchedulerHook(ParamSchedulerHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn the updates done into iterations of this run."""
-        updates = checkpoint.get('meta', {}).get('updates')
-        if updates is not None and runner._resume:
-            checkpoint['meta']['iter'] = updates * self._counts(runner)
+        meta = checkpoint.get('meta', {})
+        updates = meta.get('updates')
+        if updates is None or not runner._resume:
+            return
+        before, meta['iter'] = meta['iter'], updates * self._counts(runner)
+        for hook in runner.hooks:
+            if type(hook) is EMAHook and before:
+                # It is loaded already, and counts iterations, from the last
+                # one of its first update on.
+                steps = hook.ema_model.steps
+                done = (steps - 1).clamp(min=0) * (meta['iter'] / before)
+                steps.copy_(done.round() + (steps > 0))
 
     def after_train_iter(self, runner: Runner, *args: Any,
                          **kwargs: Any) -> None:

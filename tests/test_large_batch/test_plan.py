@@ -66,5 +66,5 @@ def test_a_single_scheduler_and_a_default_rate(settings, rate):
 
 
 def test_an_optimizer_without_any_rate():
-    with pytest.raises(ValueError, match='lr is not set, and LARS'):
-        _lr_of(dict(optimizer=dict(type='LARS')))
+    with pytest.raises(ValueError, match='lr is not set, and Gone'):
+        _lr_of(dict(optimizer=dict(type='Gone')))

@@ -24,10 +24,10 @@ def earlier_accumulation(cfg: Config) -> int:
     Raises:
         ValueError: If a wrapper states another number, or is no settings.
     """
-    if not wrappers_of(cfg):
+    if not isinstance(cfg.get('optim_wrapper'), dict):
         raise ValueError(
-            f'optim_wrapper={cfg.optim_wrapper!r} beside total_batch_size='
-            f'{cfg.total_batch_size} must be a dict, in which '
+            f'optim_wrapper={cfg.get("optim_wrapper")!r} beside '
+            f'total_batch_size={cfg.total_batch_size} must be a dict, in which '
             'accumulative_counts can be set')
     resolved = counts_updates(cfg)
     stated = {

@@ -40,8 +40,10 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
     loader = cfg.train_dataloader
     sampler: Any = loader.sampler
     batches = loader.get('batch_sampler')
-    if type_name(batches) == 'MultiDataAspectRatioBatchSampler' or (isinstance(
-            loader.batch_size, (list, tuple))):
+    own = batches.get('batch_size') if isinstance(batches, dict) else None
+    if (type_name(batches) == 'MultiDataAspectRatioBatchSampler'
+            or isinstance(own, (list, tuple))
+            or isinstance(loader.get('batch_size'), (list, tuple))):
         raise ValueError(
             'train_dataloader.batch_sampler makes batches of several sizes, '
             f'so that total_batch_size={cfg.total_batch_size} cannot be kept: '
@@ -63,11 +65,15 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
         raise ValueError(
             f'train_dataloader.sampler.type={sampler.type!r} cannot be dealt '
             'in whole updates; with total_batch_size use DefaultSampler')
-    elif 'batch_size' in sampler:  # Of others, an update takes what comes.
-        if sampler.get('source_ratio'):
-            # Or another size could be rounded to other parts.
-            sampler['source_ratio'] = sources_of(sampler)
-        sampler['batch_size'] = samples
+    else:  # Of others, an update takes what comes, but no short batch.
+        ending = loader if batches is None else batches
+        if batches is None or type_name(batches) in known.SAMPLERS:
+            ending.setdefault('drop_last', True)
+        if 'batch_size' in sampler:
+            if sampler.get('source_ratio'):
+                # Or another size could be rounded to other parts.
+                sampler['source_ratio'] = sources_of(sampler)
+            sampler['batch_size'] = samples
     if batches is not None and 'batch_size' in batches:
         batches['batch_size'] = samples
     loader.batch_size = samples

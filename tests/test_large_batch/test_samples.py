@@ -66,6 +66,9 @@ def test_a_batch_sampler_with_a_size_of_its_own():
         batch_sampler=dict(
             type='MultiDataAspectRatioBatchSampler', batch_size=[1, 2])),
      'batches of several sizes'),
+    (dict(batch_sampler=dict(type='Own', batch_size=[1, 2])),
+     'batches of several sizes'),
+    (dict(batch_size=[1, 2]), 'batches of several sizes'),
     (dict(batch_sampler='a built one'), 'batch_sampler=.* is built already'),
     (dict(sampler=DefaultSampler([1])), r'sampler=.* must be a dict'),
 ])
@@ -74,3 +77,28 @@ def test_what_cannot_be_set(change, message):
     cfg.train_dataloader.update(change)
     with pytest.raises(ValueError, match=message):
         resolve(cfg, 4)
+
+
+@DATA_SAMPLERS.register_module()
+class OwnSampler(DefaultSampler):
+    pass
+
+
+def test_a_pass_over_the_data_ends_in_no_short_batch():
+    """Of a sampler of the user's own, in a loop that counts iterations."""
+    cfg = config()
+    cfg.train_dataloader.sampler = dict(type='OwnSampler', batch_size=64)
+    loader = resolve(cfg, 1).train_dataloader
+    assert loader.drop_last
+    assert loader.sampler.batch_size == loader.batch_size
+    cfg.train_dataloader.batch_sampler = dict(type='AspectRatioBatchSampler')
+    loader = resolve(cfg, 1).train_dataloader
+    assert loader.batch_sampler.drop_last
+    assert 'drop_last' not in loader
+
+
+def test_no_optimizer_at_all():
+    cfg = config()
+    cfg.optim_wrapper = None
+    with pytest.raises(ValueError, match='optim_wrapper=None beside'):
+        resolve(cfg, 1)

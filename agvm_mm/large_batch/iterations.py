@@ -27,8 +27,8 @@ def earlier_accumulation(cfg: Config) -> int:
     if not isinstance(cfg.get('optim_wrapper'), dict):
         raise ValueError(
             f'optim_wrapper={cfg.get("optim_wrapper")!r} beside '
-            f'total_batch_size={cfg.total_batch_size} must be a dict, in which '
-            'accumulative_counts can be set')
+            f'total_batch_size={cfg.total_batch_size} must be a dict, in '
+            'which accumulative_counts can be set')
     resolved = counts_updates(cfg)
     stated = {
         '.'.join(filter(None, ('optim_wrapper', name, 'accumulative_counts'))):

@@ -1,6 +1,7 @@
 """Builds an optimizer whose parameter groups are AGVM's modules."""
 from __future__ import annotations
 
+import difflib
 import inspect
 from typing import Any, Mapping
 
@@ -67,6 +68,8 @@ class AGVMOptimWrapperConstructor:
                  paramwise_cfg: dict | None = None) -> None:
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
         self.paramwise_cfg = paramwise_cfg
+        wrapper = self.optim_wrapper_cfg.setdefault('type', 'AGVMOptimWrapper')
+        _check_keys(wrapper, self.optim_wrapper_cfg)
         options = checked_options(self.optim_wrapper_cfg.get('agvm'))
         optimizer = self.optim_wrapper_cfg.get('optimizer')
         if not isinstance(optimizer, dict):
@@ -78,7 +81,6 @@ class AGVMOptimWrapperConstructor:
                 f'optim_wrapper.optimizer.type={optimizer.get("type")!r} is '
                 'not a registered optimizer; list the module that registers '
                 'it in custom_imports, or install its library')
-        wrapper = self.optim_wrapper_cfg.setdefault('type', 'AGVMOptimWrapper')
         if not _takes_agvm(wrapper):
             raise ValueError(
                 f'optim_wrapper.type={wrapper!r} takes no agvm: set it to '
@@ -134,14 +136,33 @@ class AGVMOptimWrapperConstructor:
                 model=wrapped))
 
 
+def _check_keys(wrapper: str | type, settings: dict) -> None:
+    """Refuse what a wrapper of this package takes as nothing."""
+    kind = _class_of(wrapper)
+    if kind is None or not kind.__module__.startswith('agvm_mm.'):
+        return  # Others may take what their signatures do not tell.
+    known = {'type'}.union(*(
+        inspect.signature(base.__init__).parameters  # type: ignore[misc]
+        for base in kind.__mro__))
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            mend = f'did you mean {near[0]}?' if near else 'leave it out'
+            raise ValueError(
+                f'optim_wrapper.{key} is unknown to {kind.__name__}: {mend}')
+
+
 def _takes_agvm(wrapper: str | type) -> bool:
-    if isinstance(wrapper, str):
-        with OPTIM_WRAPPERS.switch_scope_and_registry(None) as registry:
-            found = registry.get(wrapper)
-        if found is None:
-            return True  # build() tells that nobody has registered it.
-        wrapper = found
-    return 'agvm' in inspect.signature(wrapper).parameters
+    kind = _class_of(wrapper)
+    # build() tells that nobody has registered it.
+    return kind is None or 'agvm' in inspect.signature(kind).parameters
+
+
+def _class_of(wrapper: str | type) -> type | None:
+    if not isinstance(wrapper, str):
+        return wrapper
+    with OPTIM_WRAPPERS.switch_scope_and_registry(None) as registry:
+        return registry.get(wrapper)
 
 
 def _is_registered(registry: Registry, kind: Any) -> bool:

@@ -221,3 +221,20 @@ def test_amp_needs_the_device_that_mmengine_asks_for():
     else:
         with pytest.raises(AssertionError, match='only available training'):
             build(type='AGVMAmpOptimWrapper')
+
+
+@pytest.mark.parametrize(('key', 'mend'), [
+    ('avgm', r'did you mean agvm\?'),
+    ('acumulative_counts', r'did you mean accumulative_counts\?'),
+    ('clip_gradient', r'did you mean clip_grad\?'),
+    ('zzz', 'leave it out'),
+])
+@pytest.mark.parametrize('kind', ['AGVMOptimWrapper', 'AGVMAmpOptimWrapper'])
+def test_a_setting_that_is_spelt_wrong(kind, key, mend):
+    cfg = dict(
+        type=kind,
+        constructor='AGVMOptimWrapperConstructor',
+        optimizer=dict(type='SGD', lr=0.1),
+        **{key: {}})
+    with pytest.raises(ValueError, match=f'optim_wrapper.{key} is .*{mend}'):
+        build_optim_wrapper(ToyDetector(), cfg)

@@ -72,7 +72,7 @@ class MeanTeacher(BaseModel):
 
 
 @MODELS.register_module()
-class TwoParts(MeanTeacher):
+class TwoStudents(MeanTeacher):
     """Each part has its own loss, and its own optimizer."""
 
     def train_step(self, data, optim_wrapper):
@@ -230,7 +230,7 @@ def test_several_optimizers(tmp_path):
 
     def several():
         cfg = config(
-            tmp_path, True, hook, model=dict(_delete_=True, type='TwoParts'))
+            tmp_path, True, hook, model=dict(_delete_=True, type='TwoStudents'))
         cfg.optim_wrapper = dict(
             constructor='OnePerPart',
             student=dict(optimizer=SGD),

@@ -229,8 +229,8 @@ def test_several_optimizers(tmp_path):
         type='EMAHook', ema_type='MomentumAnnealingEMA', gamma=4)
 
     def several():
-        cfg = config(
-            tmp_path, True, hook, model=dict(_delete_=True, type='TwoStudents'))
+        model = dict(_delete_=True, type='TwoStudents')
+        cfg = config(tmp_path, True, hook, model=model)
         cfg.optim_wrapper = dict(
             constructor='OnePerPart',
             student=dict(optimizer=SGD),

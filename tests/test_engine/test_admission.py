@@ -3,7 +3,7 @@ import inspect
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapperDict, build_optim_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import OPTIMIZERS
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
@@ -12,18 +12,13 @@ from agvm_mm.measuring.treatment import treatment_of
 from tests.distributed import run_ranks
 from tests.optimizers import MATRICES_ONLY, OPTIONS, installed
 from tests.test_measuring.test_optimizer_table import BROKEN
-from tests.toy import ToyDetector, sums_of, train
+from tests.toy import ToyDetector, build_wrapper, sums_of, train
 
 
 def build(optimizer, model=None, micro_batches=2, **agvm):
-    return build_optim_wrapper(
-        model or ToyDetector(),
-        dict(
-            type='AGVMOptimWrapper',
-            constructor='AGVMOptimWrapperConstructor',
-            optimizer=optimizer,
-            accumulative_counts=micro_batches,
-            agvm=dict(dict(begin=1, interval=1), **agvm)))
+    agvm = dict(dict(begin=1, interval=1), **agvm)
+    return build_wrapper(model or ToyDetector(), optimizer, micro_batches,
+                         **agvm)
 
 
 def trains(cls):

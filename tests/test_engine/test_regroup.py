@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmengine.optim import DefaultOptimWrapperConstructor, build_optim_wrapper
 
-from tests.toy import ToyDetector
+from tests.toy import ToyDetector, build_wrapper
 
 PARAMWISE = dict(bias_lr_mult=2.0, custom_keys={'neck': dict(lr_mult=0.5)})
 
@@ -34,14 +34,11 @@ def build(optimizer, model=None, paramwise_cfg=PARAMWISE, touch=None):
     if touch is not None:
         agvm['base_constructor'] = type('Own', (Constructor, ),
                                         dict(touch=staticmethod(touch)))
-    return build_optim_wrapper(
+    return build_wrapper(
         model or ToyDetector(),
-        dict(
-            type='AGVMOptimWrapper',
-            constructor='AGVMOptimWrapperConstructor',
-            optimizer=optimizer,
-            paramwise_cfg=paramwise_cfg,
-            agvm=agvm))
+        optimizer,
+        paramwise_cfg=paramwise_cfg,
+        **agvm)
 
 
 @pytest.mark.parametrize('paramwise_cfg', [None, PARAMWISE])

@@ -151,15 +151,20 @@ def test_all_ranks_end_in_one_line():
     assert lines[0].startswith("train.py: agvm.anchor='bakbone' is no module")
 
 
-def test_a_port_in_use():
+@pytest.mark.parametrize('arguments', [
+    ('dist_train.sh', FASTER, 2),
+    ('dist_test.sh', FASTER, 'checkpoint.pth', 2),
+])
+def test_a_port_in_use(arguments):
+    tool, *more = arguments
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         taken.listen()
         port = taken.getsockname()[1]
-        output = call('bash', 'tools/dist_train.sh', FASTER, 2, status=1,
+        output = call('bash', f'tools/{tool}', *more, status=1,
                       PORT=str(port))
     assert output.startswith(f'port {port} is in use')
-    assert f'PORT={port + 1} bash' in output
+    assert f'as PORT={port + 1}' in output
     assert output.count('\n') == 1
 
 

@@ -45,8 +45,8 @@ def launch(argv: list[str]) -> None:
     port = args.master_port or 0
     if not args.standalone and args.node_rank == 0 and port_in_use('', port):
         sys.exit(f'port {port} is in use on this machine, perhaps by another '
-                 'training: set another, as PORT='
-                 f'{port + 1} bash tools/dist_train.sh ...')
+                 'run: set another in front of the command, as '
+                 f'PORT={port + 1}')
     # What it logs of a failure is told below.
     for module in ('api', 'errors.error_handler'):
         logging.getLogger(f'torch.distributed.elastic.multiprocessing.{module}'

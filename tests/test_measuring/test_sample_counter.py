@@ -3,6 +3,8 @@ import pickle
 
 import pytest
 import torch
+from mmengine.hub import get_config
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import BaseDataElement
 
 from agvm_mm.measuring.sample_counter import SampleCounter, count_samples
@@ -142,3 +144,51 @@ def test_images_are_counted_not_views_or_modalities(samples, arguments):
 ])
 def test_what_cannot_be_counted_is_not_guessed(arguments):
     assert count_samples((), arguments) == 0
+
+
+class CountedError(Exception):
+    """Ends the forward pass, whose result nobody needs."""
+
+
+def test_mmdets_soft_teacher():
+    """Its own model and preprocessor: one labelled image, two without."""
+    structures = pytest.importorskip('mmdet.structures')
+    cfg = get_config(
+        'mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_'
+        'semi-0.1-coco.py')
+    init_default_scope('mmdet')
+    cfg.model.detector.backbone.init_cfg = None
+    model, counter = MODELS.build(cfg.model), SampleCounter()
+    counter.attach(model)
+
+    def collated(*paths):
+        images = [torch.zeros(3, 32, 32, dtype=torch.uint8) for _ in paths]
+        samples = [
+            structures.DetDataSample(
+                metainfo=dict(img_path=path, img_shape=(32, 32)))
+            for path in paths
+        ]
+        return images, samples
+
+    branches = dict(
+        sup=collated('a.jpg', None, None),
+        unsup_teacher=collated(None, 'b.jpg', 'c.jpg'),
+        unsup_student=collated(None, 'b.jpg', 'c.jpg'))
+    data = dict(inputs={}, data_samples={})
+    for name, (images, samples) in branches.items():
+        # As mmdet's MultiBranch leaves the branches that a sample is not of.
+        kept = [s.metainfo['img_path'] is not None for s in samples]
+        data['inputs'][name] = [i if k else None for i, k in zip(images, kept)]
+        data['data_samples'][name] = [
+            s if k else None for s, k in zip(samples, kept)
+        ]
+    data = model.data_preprocessor(data, True)
+
+    def stop(*args, **kwargs):
+        raise CountedError
+
+    model.loss = stop
+    counter.start()
+    with pytest.raises(CountedError):
+        model(**data, mode='loss')
+    assert counter.take() == 3

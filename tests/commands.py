@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-
 from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
+
+from .stack import read
 
 ROOT = Path(__file__).parent.parent
 RETINANET = ROOT / 'configs/digits/retinanet_r18_fpn_agvm_digits.py'
@@ -96,7 +96,7 @@ def train_two_processes(config, work_dir, epochs, digits, *arguments):
 def load(checkpoint):
     """A run's checkpoint, by torch's safe loader."""
     allow_mmengine_checkpoints()
-    return torch.load(checkpoint, weights_only=True)
+    return read(checkpoint)
 
 
 def scalars(work_dir):

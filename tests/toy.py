@@ -93,6 +93,20 @@ def train_step(model, wrapper, inputs, targets):
     wrapper.update_params(losses['loss'])
 
 
+def before_each_step(optimizer, function):
+    """Call ``function(optimizer)`` before each step.
+
+    torch 2.0 and 2.1 forget hooks on a step once torch.compile was used.
+    """
+    step = optimizer.step
+
+    def watched(*args, **kwargs):
+        function(optimizer)
+        return step(*args, **kwargs)
+
+    optimizer.step = watched
+
+
 def sums_of(wrapper, run):
     """The sums of every measurement that is finished while this runs."""
     found = []

@@ -1,11 +1,20 @@
 #!/usr/bin/env bash
 # Make .venv in this checkout: torch, the OpenMMLab stack and agvm_mm itself.
 #
-#   bash tools/setup.sh [--stack onedl]
+#   bash tools/setup.sh [--stack NAME] [--zoo]
 #
-# --stack onedl makes .venv-onedl instead, with the maintained forks of OpenMMLab.
-# A second call does nothing.  Environment variables:
-#   PYTHON      the interpreter to start from      (default: python3.11, python3)
+# A second call does nothing.  --stack makes .venv-NAME instead, with the versions
+# of tools/constraints-NAME.txt:
+#   torch2.1  Python 3.10, torch 2.1, mmcv 2.1.0: what most users have
+#   floor     Python 3.8, torch 2.0, mmcv 2.0.1: the oldest that may be
+#   torch2.4  Python 3.12, torch 2.4, mmcv 2.2.0; mmdet and mmseg refuse this mmcv,
+#             and their check is taken out of them in that environment
+#   onedl     Python 3.11 or 3.12, the maintained forks of OpenMMLab
+#   next      Python 3.13, the newest torch
+# --zoo makes .venv-zoo or .venv-NAME-zoo, which has other hosts of MMEngine too, and
+# what more of the hosts' configs need: tools/constraints[-NAME]-zoo.txt.
+# Environment variables:
+#   PYTHON      the interpreter to start from      (default: the stack's own version)
 #   AGVM_CACHE  where mmcv's built wheel is kept   (default: ~/.cache/agvm_mm)
 #   MAX_JOBS    compiler processes at a time       (default: all cores)
 set -euo pipefail
@@ -17,20 +26,41 @@ say() { printf '[setup] %s\n' "$*"; }
 die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
 version_of() { sed -n "s/^$1==//p" <<<"$pins"; }
 
-pins=$(<"$root/tools/constraints.txt")
-case "$*" in
-    '')
-        venv=$root/.venv
-        mmcv=mmcv
-        ;;
-    '--stack onedl')
-        venv=$root/.venv-onedl
-        mmcv=onedl-mmcv
-        pins=$(grep -vE '^(mmcv|mmdet|mmengine|mmsegmentation)==' <<<"$pins"
-               cat "$root/tools/constraints-onedl.txt")
-        ;;
-    *) die "unknown arguments: $* (allowed: --stack onedl)" ;;
+stack=default zoo=
+while (($#)); do
+    case "$1 ${2:-}" in
+        '--stack torch2.1' | '--stack floor' | '--stack torch2.4' | '--stack onedl' | '--stack next')
+            stack=$2
+            shift 2
+            ;;
+        --zoo\ *)
+            zoo=-zoo
+            shift
+            ;;
+        *) die "unknown arguments: $* (allowed: --stack torch2.1, floor, torch2.4, onedl or next; --zoo)" ;;
+    esac
+done
+name=${stack/#default/}
+venv=$root/.venv${name:+-$name}$zoo
+file=$root/tools/constraints${name:+-$name}
+mmcv=mmcv
+case $stack in
+    default) pythons='3.11 3.12 3.13' ;;
+    torch2.1) pythons='3.10 3.11' ;;
+    floor) pythons='3.8' ;;
+    torch2.4) pythons='3.12' ;;
+    onedl) pythons='3.11 3.12' mmcv=onedl-mmcv ;;
+    next) pythons='3.13' ;;
 esac
+pins=$(<"$file.txt")
+if [[ $stack == onedl ]]; then
+    pins=$(grep -vE '^(mmcv|mmdet|mmengine|mmsegmentation)==' "$root/tools/constraints.txt"
+           echo "$pins")
+fi
+if [[ -n $zoo ]]; then
+    [[ -f $file-zoo.txt ]] || die "there is no $file-zoo.txt: --zoo is for the stacks that have one ($(cd "$root/tools" && ls constraints*-zoo.txt))"
+    pins+=$'\n'$(<"$file-zoo.txt")
+fi
 log=$venv/setup.log
 constraints=$venv/constraints.txt
 
@@ -50,10 +80,24 @@ if [[ -f $venv/.stamp && $(<"$venv/.stamp") == "$stamp" ]]; then
     exit 0
 fi
 
-python=${PYTHON:-$(command -v python3.11 || command -v python3 || true)}
-[[ -n $python ]] || die 'no python3 found: install Python 3.11 (on Debian: apt-get install python3 python3-dev python3-venv)'
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    die "$python is $("$python" -V), but the pinned packages need Python 3.11 or newer: set PYTHON=/path/to/python3.11"
+# The first that runs: pyenv's shims of versions that are not chosen do not.
+find_python() {
+    local version candidate
+    for version in $pythons; do
+        for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python3 python3; do
+            if [[ $("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == "$version" ]]; then
+                command -v "$candidate"
+                return
+            fi
+        done
+    done
+}
+python=${PYTHON:-$(find_python)}
+[[ -n $python ]] || die "no Python ${pythons// / or } found: install it (on Debian 12, 3.11: apt-get install python3 python3-dev python3-venv), or set PYTHON=/path/to/python${pythons%% *}"
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
+    die "PYTHON=$python does not run: set PYTHON=/path/to/python${pythons%% *}"
+[[ " $pythons " == *" $version "* ]] ||
+    die "$python is Python $version, but the pinned packages of the stack '$stack' need ${pythons// / or }: set PYTHON=/path/to/python${pythons%% *}"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     die "$python cannot make a virtual environment: on Debian, apt-get install python3-venv"
 "$python" -c 'import os, sys, sysconfig
@@ -70,7 +114,7 @@ rm -rf "$venv"
 printf '%s\n' "$pins" >"$constraints"
 pip() { logged "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
-say "1/4 installing torch $(version_of torch) (half a minute from a CPU wheel)"
+say "1/4 installing torch $(version_of torch) (half a minute from a CPU wheel, some minutes with CUDA's packages)"
 pip install -c "$constraints" torch setuptools wheel ninja
 
 # mmcv's operators are bound to torch, Python and platform, and to CUDA or none.
@@ -110,6 +154,11 @@ say '3/4 installing the OpenMMLab stack and the test tools (about a minute)'
 # --no-deps: the file is the whole closure, and panopticapi-lite and mmengine
 # declare needs (numpy<2, opencv with libGL) that they do not have.
 pip install --no-deps -r "$constraints"
+if [[ $stack == torch2.4 ]]; then
+    say '    taking the check for mmcv < 2.2 out of mmdet and mmseg, in this environment alone'
+    sed -i -E "s/^((mmcv_maximum_version|MMCV_MAX) = )'2\.2\.0'/\\1'2.3.0'/" \
+        "$venv"/lib/python*/site-packages/{mmdet,mmseg}/__init__.py
+fi
 
 say '4/4 installing agvm_mm from this checkout'
 pip install --no-deps --no-build-isolation -e "$root"

@@ -8,6 +8,9 @@ the way to its weights.
 """
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 import os
 import re
 import shlex
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 
 from .safe_globals import safe_globals
 
@@ -80,8 +84,13 @@ def _check_content(path: Path) -> None:
         ValueError: If it holds what the safe loader refuses, or is no file of
             torch at all.
     """
-    if _unsafe_by_choice() or not _safe_loader_can_be_told():
+    if _unsafe_by_choice():
         return
+    if not _safe_loader_can_be_told():
+        _warn_once(
+            f'torch {torch.__version__} has no safe loader that reads '
+            f"MMEngine's checkpoints (2.4 has): {path} can run code when it "
+            'is loaded, so it must be a file that you trust')
     try:
         _load(path)
     except Exception as error:  # What is no checkpoint fails in any way.
@@ -121,11 +130,14 @@ def starts_anew(work_dir: str) -> str:
 def _load(path: str | Path) -> Any:
     # OneDL's MMEngine takes its classes off the list again after a load.
     allow_mmengine_checkpoints()
+    mapped = {}
+    if 'mmap' in inspect.signature(torch.load).parameters:  # not in torch 2.0
+        mapped['mmap'] = zipfile.is_zipfile(path)
     return torch.load(
-        path,
+        str(path),  # torch 2.1 maps no other
         map_location='cpu',
-        mmap=zipfile.is_zipfile(path),
-        weights_only=not _unsafe_by_choice())
+        **mapped,
+        weights_only=_safe_loader_can_be_told() and not _unsafe_by_choice())
 
 
 def check_resume(path: str | Path, with_agvm: bool) -> None:
@@ -139,10 +151,8 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
         ValueError: If the checkpoint was written with AGVM, and the run is
             without: torch would tell of other parameter groups.
     """
-    # A file that is no archive is older than AGVM, and a loader that cannot be
-    # told of MMEngine's classes could not read it safely.
-    if (with_agvm or not zipfile.is_zipfile(path)
-            or not _safe_loader_can_be_told()):
+    # A file that is no archive is older than AGVM.
+    if with_agvm or not zipfile.is_zipfile(path):
         return
     checkpoint = _load(path)
     optimizer = checkpoint.get('optimizer', {})
@@ -176,6 +186,13 @@ def force_safe_loading() -> None:
             'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 are both set, and ask for the '
             'opposite: unset one of them (the second lets checkpoints run '
             'code)')
+
+
+@functools.lru_cache(None)
+def _warn_once(message: str) -> None:
+    # No process group is there yet, as a rule.
+    if os.environ.get('RANK', '0') == '0':
+        print_log(message, 'current', logging.WARNING)
 
 
 def _unsafe_by_choice() -> bool:

@@ -30,12 +30,15 @@ from typing import Any, Sequence
 import torch
 from mmengine._strategy import FSDPStrategy
 from mmengine.registry import FUNCTIONS, STRATEGIES
+from mmengine.utils import digit_version
 from torch import nn
-from torch.distributed.fsdp import (
-    FullOptimStateDictConfig,
-    FullStateDictConfig,
-)
+from torch.distributed.fsdp import FullStateDictConfig
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
+
+# torch 2.0 has this one here only.
+from torch.distributed.fsdp.fully_sharded_data_parallel import (
+    FullOptimStateDictConfig,
+)
 
 from .checkpoint import allow_mmengine_checkpoints
 
@@ -65,6 +68,17 @@ def wrap_classes(module: nn.Module, recurse: bool, nonwrapped_numel: int,
     return recurse or type(module).__name__ in classes
 
 
+def _check_torch() -> None:
+    """Refuse a torch whose FSDP gives no gradient, or wants a GPU."""
+    needed = '2.1' if torch.cuda.is_available() else '2.4'
+    if digit_version(torch.__version__) < digit_version(needed):
+        where = '' if torch.cuda.is_available() else ' on a CPU'
+        raise ValueError(
+            f"strategy.type='AGVMFSDPStrategy' needs torch {needed} or newer"
+            f'{where}, but this is torch {torch.__version__}: update torch, '
+            'or leave strategy and runner_type out, to train with DDP')
+
+
 @STRATEGIES.register_module()
 class AGVMFSDPStrategy(FSDPStrategy):
     """MMEngine's ``FSDPStrategy`` that saves and resumes AGVM.
@@ -75,13 +89,16 @@ class AGVMFSDPStrategy(FSDPStrategy):
         **kwargs: For ``FSDPStrategy``.
 
     Raises:
-        ValueError: If ``state_dict_cfg`` is of checkpoints in shards.
+        ValueError: If ``state_dict_cfg`` is of checkpoints in shards, or with
+            torch 2.0, whose FSDP gives AGVM no gradient to measure; or on a
+            CPU with a torch before 2.4, whose FSDP wants a GPU.
     """
 
     def __init__(self,
                  *,
                  state_dict_cfg: str | dict = 'full',
                  **kwargs: Any) -> None:
+        _check_torch()
         super().__init__(state_dict_cfg=state_dict_cfg, **kwargs)
 
     def _init_state_dict_cfg(self, state_dict_cfg: str | dict) -> None:

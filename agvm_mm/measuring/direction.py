@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .foreach import foreach_add_, foreach_div, foreach_norm, foreach_sqrt
 from .treatment import treatment_of
 
 # Gradients are taken together in chunks of so many elements (32 MB in single
@@ -136,9 +137,9 @@ def update_directions(optimizer: Optimizer,
     if not known:
         return []
     parameters, grads = zip(*known)
-    denominators = torch._foreach_sqrt(moments)
-    torch._foreach_add_(denominators, epsilons)
-    return list(zip(parameters, torch._foreach_div(grads, denominators)))
+    denominators = foreach_sqrt(moments)
+    foreach_add_(denominators, epsilons)
+    return list(zip(parameters, foreach_div(grads, denominators)))
 
 
 def squared_norms(
@@ -158,8 +159,7 @@ def squared_norms(
     for parameter, direction in update_directions(optimizer, gradients):
         by_module.setdefault(parameter.module, []).append(direction)
     for module, tensors in by_module.items():
-        # The norms themselves take a dtype from torch 2.4 on only.
-        norms = torch._foreach_norm([in_single(t) for t in tensors])
+        norms = foreach_norm([in_single(t) for t in tensors])
         # In double precision from here on: S is a small difference. The
         # parameters of a module may differ in their precision.
         yield module, torch.stack(norms).double().square().sum()

@@ -33,6 +33,10 @@ from .ddp import check_devices, check_process_group
 from .direction import Gradient, Parameter, parameters_of, unscaled
 from .treatment import preconditions
 
+# What a unit and its flat parameter must have: none of it is public.
+UNIT = ('_handle', '_comm_hook', '_comm_hook_state')
+FLAT_PARAM = ('_params', '_numels_with_padding', '_is_padding_mask',
+              '_shard_param_infos')
 SHARDED = (ShardingStrategy.FULL_SHARD, ShardingStrategy.SHARD_GRAD_OP)
 
 
@@ -72,6 +76,7 @@ class FSDPReplicas:
             raise ValueError(
                 'FSDP shards nothing in a single process: launch two or more '
                 '(bash tools/dist_train.sh CONFIG 2), or leave it out')
+        _check_torch(model)
         self.units = [m for m in FSDP.fsdp_modules(model) if m._handle]
         for unit in self.units:
             check_process_group(unit.process_group)
@@ -127,6 +132,20 @@ class FSDPReplicas:
         finally:
             for unit, (own, state) in zip(self.units, hooks):
                 unit._comm_hook, unit._comm_hook_state = own, state
+
+
+def _check_torch(model: FSDP) -> None:
+    """Refuse a torch whose FSDP is another inside, as that of torch 2.0."""
+    inside = [(model, name) for name in UNIT]
+    if getattr(model, '_handle', None):
+        inside += [(model._handle.flat_param, name) for name in FLAT_PARAM]
+    missing = [name for owner, name in inside if not hasattr(owner, name)]
+    if missing:
+        raise ValueError(
+            'AGVM measures FullyShardedDataParallel of torch 2.1 or newer, '
+            f'but that of torch {torch.__version__} has no '
+            f'{", ".join(missing)}: change torch, or train with '
+            'DistributedDataParallel')
 
 
 def _unreduced(unit: FSDP, parameters: Mapping[Tensor, Parameter],

@@ -6,6 +6,7 @@ from typing import Sequence
 import torch
 
 from .direction import Gradient, Parameter
+from .foreach import foreach_add_
 
 
 class GradientBuffer:
@@ -35,8 +36,8 @@ class GradientBuffer:
 
     def add(self, gradients: Sequence[Gradient]) -> None:
         """Add the gradients of some of the parameters."""
-        torch._foreach_add_([self.pieces[p.tensor] for p, _ in gradients],
-                            [grad for _, grad in gradients])
+        foreach_add_([self.pieces[p.tensor] for p, _ in gradients],
+                     [grad for _, grad in gradients])
 
     def gradients(self) -> list[Gradient]:
         """What was added up, of every parameter."""

@@ -19,6 +19,8 @@ def outside_of_graphs(function):
     # torch.compiler.disable imports the whole compiler at once; this one does
     # at the first call, as torch's own optimizers do when they are built.
     disable = getattr(torch, '_disable_dynamo', None)
-    if disable is None:  # torch 2.0
+    if disable is None and hasattr(torch, 'compiler'):
+        disable = torch.compiler.disable
+    elif disable is None:  # torch 2.0
         from torch._dynamo import disable
     return disable(function)

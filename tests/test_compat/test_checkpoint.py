@@ -21,12 +21,11 @@ from agvm_mm.compat.checkpoint import (
     check_resume,
     force_safe_loading,
 )
+from tests.stack import safe_loader
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(torch.serialization, 'add_safe_globals'),
-    reason='this torch has no safe loader')
+pytestmark = safe_loader
 
 
 class Crafted:
@@ -347,3 +346,18 @@ def test_a_run_without_agvm_is_told_how_to_go_on(tmp_path):
     torch.save({}, path, _use_new_zipfile_serialization=False)
     check_resume(path, with_agvm=False)
     check_resume('https://example.com/epoch_1.pth', with_agvm=False)
+
+
+def test_a_torch_without_a_safe_loader_says_so(tmp_path, monkeypatch,
+                                               warnings):
+    """The one function stands for torch before 2.4."""
+    monkeypatch.setattr('agvm_mm.compat.checkpoint._safe_loader_can_be_told',
+                        lambda: False)
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(optimizer=dict(agvm={})), path)
+    check_checkpoint(path)
+    check_checkpoint(path)
+    said, = warnings()
+    assert f'2.4 has): {path} can run code when it is loaded' in said
+    with pytest.raises(ValueError, match='was written with AGVM'):
+        check_resume(path, with_agvm=False)

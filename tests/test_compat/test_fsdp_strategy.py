@@ -1,7 +1,9 @@
 """What a strategy for FSDP saves its checkpoints as, known at its build."""
 import pytest
+import torch
 
 from agvm_mm import AGVMFSDPStrategy
+from tests.stack import fsdp
 
 FULL = dict(
     state_dict_type='FULL_STATE_DICT',
@@ -23,12 +25,14 @@ def _build(tmp_path):
     return build
 
 
+@fsdp
 @pytest.mark.parametrize('settings', [{}, dict(state_dict_cfg='full'),
                                       dict(state_dict_cfg=full())])
 def test_the_whole_state_is_saved(settings, build):
     assert build(**settings)._is_full_state_dict()
 
 
+@fsdp
 @pytest.mark.parametrize('state_dict_cfg', [
     'local',
     dict(),
@@ -43,3 +47,17 @@ def test_shards_are_refused_at_the_start(state_dict_cfg, build):
             ValueError,
             match=r"^strategy\.state_dict_cfg=.* must be 'full', as each"):
         build(state_dict_cfg=state_dict_cfg)
+
+
+@pytest.mark.parametrize(('version', 'gpu', 'needed'), [
+    ('2.0.1', True, '2.1 or newer,'),
+    ('2.3.1', False, '2.4 or newer on a CPU,'),
+])
+def test_an_old_torch_is_refused_at_the_start(version, gpu, needed, build,
+                                              monkeypatch):
+    monkeypatch.setattr(torch, '__version__', version)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    with pytest.raises(
+            ValueError,
+            match=rf'needs torch {needed} but this is torch {version}: upd'):
+        build()

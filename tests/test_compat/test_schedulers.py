@@ -12,6 +12,7 @@ from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
 from agvm_mm.compat.schedulers import _ParamScheduler, _regrouped
 from tests.commands import ROOT
 from tests.schedules import SCHEDULES
+from tests.stack import read
 from tests.toy import ToyDetector, build_wrapper
 
 STEPS, CUT = 12, 5
@@ -77,7 +78,7 @@ def saved(wrapper, scheduler):
     torch.save([wrapper.state_dict(), scheduler.state_dict()], file)
     file.seek(0)
     allow_mmengine_checkpoints()
-    return torch.load(file, weights_only=True)
+    return read(file)
 
 
 def resumed_beside_uncut(schedule,

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from agvm_mm.cpu import CPUDistributedDataParallel
 from tests.distributed import run_ranks
+from tests.stack import fused_on_cpu, gloo_takes_bfloat16
 from tests.toy import (
     OPTIMIZERS,
     ToyDetector,
@@ -56,7 +57,10 @@ def compress(rank, num_ranks, name):
     return len(called), scales
 
 
-@pytest.mark.parametrize('name', ['fp16_compress_hook', 'bf16_compress_hook'])
+@pytest.mark.parametrize('name', [
+    'fp16_compress_hook',
+    pytest.param('bf16_compress_hook', marks=gloo_takes_bfloat16),
+])
 def test_compressing_hooks_stay_in_force(name):
     ranks = run_ranks(compress, 2, 2, name)
     assert all(called == 5 for called, _ in ranks)
@@ -114,12 +118,12 @@ def run_training(work_dir, name, compile=None, hooks=(), optimizer=None):
 
 def test_a_compiled_train_step_measures_the_same(tmp_path):
     torch._dynamo.reset()
-    torch._logging.set_logs(dynamo=logging.ERROR)
+    logging.getLogger('torch._dynamo').setLevel(logging.ERROR)
     graphs = []
 
     @torch._dynamo.register_backend
     def collecting(graph, inputs):
-        graphs.append([node.target for node in graph.graph.nodes])
+        graphs.append([str(node.target) for node in graph.graph.nodes])
         return graph.forward
 
     plain = run_training(tmp_path, 'plain')
@@ -132,13 +136,15 @@ def test_a_compiled_train_step_measures_the_same(tmp_path):
         assert values == pytest.approx(states[1]['noise_scale'][key], rel=1e-4)
     # The model is compiled, AGVM's own lines are not, and no update after
     # another compiles anew.
-    assert any(torch._C._nn.linear in graph for graph in graphs)
-    assert not any('foreach' in str(node) for g in graphs for node in g)
+    nodes = [node for graph in graphs for node in graph]
+    # A layer by its name, in torch 2.1 and older.
+    assert any('linear' in node or 'backbone' in node for node in nodes)
+    assert not any('foreach' in node for node in nodes)
     assert len(graphs) < UPDATES
 
 
 def compile_ddp(rank, num_ranks):
-    torch._logging.set_logs(dynamo=logging.ERROR)
+    logging.getLogger('torch._dynamo').setLevel(logging.ERROR)
     found = []
     for backend in (None, 'aot_eager'):
         model = ToyDetector()
@@ -224,6 +230,7 @@ def test_gradients_in_parts_are_refused():
 # Optimizers in one kernel, and those that a CUDA graph may capture.
 
 
+@fused_on_cpu
 @pytest.mark.parametrize('type', ['SGD', 'Adam', 'AdamW'])
 def test_fused_optimizers_step_as_others(tmp_path, type):
     lr = 0.01 if type == 'SGD' else 1e-3

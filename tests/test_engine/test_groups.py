@@ -13,6 +13,7 @@ from tests.toy import (
 from tests.toy import (
     UPDATES,
     ToyDetector,
+    before_each_step,
     build_wrapper,
     samples,
     train,
@@ -260,8 +261,9 @@ def test_a_group_of_no_module_steps_at_factor_1_and_is_warned_of(
     wrapper.optimizer.add_param_group(dict(params=added))
     before = added[0].detach().clone()
     seen = []
-    wrapper.optimizer.register_step_pre_hook(
-        lambda optimizer, *_: seen.append(optimizer.param_groups[-1]['lr']))
+    before_each_step(
+        wrapper.optimizer,
+        lambda optimizer: seen.append(optimizer.param_groups[-1]['lr']))
     train(model, wrapper, 2, range(3, 5))
     if kind != 'mixed':
         added[0].grad = torch.ones_like(added[0])

@@ -8,6 +8,7 @@ from tests.toy import (
     OPTIMIZERS,
     UPDATES,
     ToyDetector,
+    before_each_step,
     build_wrapper,
     samples,
     train,
@@ -97,8 +98,9 @@ def test_each_module_steps_at_its_own_lr():
 def lrs_of_steps(wrapper, model, updates):
     """The lr of every group as each optimizer step sees it."""
     seen = []
-    wrapper.optimizer.register_step_pre_hook(lambda optimizer, *_: seen.append(
-        [float(g['lr']) for g in optimizer.param_groups]))
+    before_each_step(
+        wrapper.optimizer, lambda optimizer: seen.append(
+            [float(g['lr']) for g in optimizer.param_groups]))
     train(model, wrapper, 2, updates)
     return seen
 
@@ -153,8 +155,9 @@ def test_clip_grad_range():
         begin=10**9)
     wrapper.initialize_count_status(model, 0, 40)
     norms = []
-    wrapper.optimizer.register_step_pre_hook(lambda *_: norms.append(
-        torch.cat([p.grad.flatten() for p in model.parameters()]).norm()))
+    before_each_step(
+        wrapper.optimizer, lambda _: norms.append(
+            torch.cat([p.grad.flatten() for p in model.parameters()]).norm()))
     train(model, wrapper, 2, range(20))
     assert [n < 1.001e-3 for n in norms] == [5 <= u < 9 for u in range(20)]
 

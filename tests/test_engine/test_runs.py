@@ -14,6 +14,7 @@ from mmengine.runner import FlexibleRunner, Runner
 
 from agvm_mm.compat.checkpoint import check_resume
 from tests.distributed import run_ranks
+from tests.stack import fsdp
 from tests.test_large_batch.test_sampler import (
     DoubleToyDetector,
     toy_config,
@@ -197,7 +198,10 @@ def validated_or_not(rank, folder, sharded):
     ]
 
 
-@pytest.mark.parametrize('sharded', [False, True], ids=['ddp', 'fsdp'])
+@pytest.mark.parametrize('sharded', [
+    pytest.param(False, id='ddp'),
+    pytest.param(True, id='fsdp', marks=fsdp),
+])
 def test_a_validation_counts_no_samples(sharded, tmp_path):
     (found, scale), (expected, expected_scale) = run_ranks(
         validated_or_not, 2, tmp_path, sharded)[0]

@@ -8,6 +8,7 @@ from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, RUNNERS
 from tests.commands import load
 from tests.test_engine.test_runner import config
 from tests.test_large_batch.test_sampler import Recorder, train_toy
+from tests.toy import before_each_step
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -54,8 +55,9 @@ class Steps(Recorder):
         self.lrs = {}
         for name, wrapper in runner.optim_wrapper.items():
             lrs = self.lrs[name] = []
-            wrapper.optimizer.register_step_pre_hook(
-                lambda optimizer, *_, lrs=lrs: lrs.append(
+            before_each_step(
+                wrapper.optimizer,
+                lambda optimizer, lrs=lrs: lrs.append(
                     optimizer.param_groups[0]['lr']))
 
     def after_train_iter(self, *args, **kwargs):

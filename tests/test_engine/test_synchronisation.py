@@ -11,7 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import agvm_mm.measuring.measurement as measurement_module
 from tests.test_engine.test_amp import _cpu_amp as cpu_amp  # noqa: F401
 from tests.test_engine.test_amp import amp_wrapper
-from tests.toy import ToyDetector, build_wrapper, samples, train_step
+from tests.toy import (
+    ToyDetector,
+    before_each_step,
+    build_wrapper,
+    samples,
+    train_step,
+)
 
 # What copies from a device to the host, or makes the host wait for it.
 WAITS = {
@@ -82,7 +88,7 @@ def test_one_copy_a_measured_update(optimizer, estimator, monkeypatch):
         return copied
 
     monkeypatch.setattr(measurement_module, '_to_host', marked)
-    wrapper.optimizer.register_step_pre_hook(lambda *_: names.append('step'))
+    before_each_step(wrapper.optimizer, lambda _: names.append('step'))
     ours = waits_of(wrapper, model, names)
     # The updates 1, 3 and 5 are measured; the others wait for nothing.
     for number, (our, their) in enumerate(zip(ours, plain)):

@@ -16,7 +16,7 @@ from agvm_mm import TotalBatchSampler
 from agvm_mm.large_batch import resolve
 from agvm_mm.large_batch.plan import learning_rates, make_plan
 from tests.distributed import run_ranks
-from tests.toy import ToyDetector
+from tests.toy import ToyDetector, before_each_step
 
 IMAGES = 21  # no multiple of anything below
 
@@ -97,8 +97,9 @@ class Recorder(Hook):
     def before_train(self, runner):
         self.lrs, self.losses = [], []
         optimizer = runner.optim_wrapper.optimizer
-        optimizer.register_step_pre_hook(
-            lambda *_: self.lrs.append(optimizer.param_groups[0]['lr']))
+        before_each_step(
+            optimizer,
+            lambda _: self.lrs.append(optimizer.param_groups[0]['lr']))
 
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
         self.losses.append(outputs['loss'].item())

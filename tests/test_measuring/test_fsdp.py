@@ -2,6 +2,7 @@
 import os
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from mmengine.runner import FlexibleRunner
 from torch import nn
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
+from agvm_mm.measuring.fsdp import FLAT_PARAM, UNIT, _check_torch
 from tests.commands import load
 from tests.distributed import run_ranks
+from tests.stack import fsdp
 from tests.test_large_batch.test_sampler import toy_config
 from tests.toy import (
     SAMPLES,
@@ -24,6 +27,7 @@ from tests.toy import (
     train,
 )
 
+pytestmark = fsdp
 UPDATES = range(8)
 
 
@@ -200,3 +204,15 @@ def test_resume(optimizer, accumulation, tmp_path):
     assert agvm['lr_scale']['neck'] != 1
     for name, tensor in expected['state_dict'].items():
         assert torch.equal(tensor, resumed['state_dict'][name]), name
+
+
+@pytest.mark.parametrize('lacks', [*UNIT, *FLAT_PARAM])
+def test_another_fsdp_is_refused(lacks):
+    """One whose insides are others; the names stand for torch's objects."""
+    flat_param = SimpleNamespace(**dict.fromkeys(FLAT_PARAM))
+    unit = SimpleNamespace(**dict.fromkeys(UNIT))
+    unit._handle = SimpleNamespace(flat_param=flat_param)
+    _check_torch(unit)
+    delattr(unit if lacks in UNIT else flat_param, lacks)
+    with pytest.raises(ValueError, match=f'has no {lacks}: change torch, or'):
+        _check_torch(unit)

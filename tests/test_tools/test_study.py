@@ -4,7 +4,6 @@ import json
 
 import pretrain_digits
 import pytest
-import torch
 import yaml
 from studies.execute import build_config
 from studies.grid import Run, best_lr, expand, missing, read_study
@@ -12,6 +11,7 @@ from studies.grid import Run, best_lr, expand, missing, read_study
 from agvm_mm.datasets import write_digits
 from tests.commands import ROOT
 from tests.commands import run as run_command
+from tests.stack import read
 
 from .study_results import measured, result
 
@@ -175,7 +175,7 @@ def test_a_backbone_is_pretrained(tmp_path, capsys):
     ]
     pretrain_digits.main([*command, str(data_root)])
     assert 'of unseen ones are told' in capsys.readouterr().out
-    saved = torch.load(out, weights_only=True)['state_dict']
+    saved = read(out)['state_dict']
     assert all(name.startswith('backbone.') for name in saved)
     with pytest.raises(
             SystemExit,

@@ -60,7 +60,12 @@ def peak_memory() -> Iterator[list[int]]:
         if event.name() == '[memory]'
     ]
     held = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
+    for event in sorted(events, key=_start):
         held += event.nbytes()
         most = max(most, held)
     peak.append(most)
+
+
+def _start(event: Any) -> int:
+    """When it was; torch 2.3 and older count in microseconds."""
+    return (event.start_ns if hasattr(event, 'start_ns') else event.start_us)()

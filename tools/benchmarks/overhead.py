@@ -13,7 +13,7 @@ from typing import Any, Callable, NamedTuple
 import torch
 import torch.distributed as dist
 from mmengine.optim import OptimWrapper
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic import multiprocessing
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from agvm_mm import AGVMOptimWrapper
@@ -87,18 +87,27 @@ def measure(pipeline: Pipeline, *, ranks: int, repetitions: int | None,
 
 def _launch(ranks: int, function: Callable, *args: Any) -> list[Any]:
     """Call a function on new ranks; return what each returns."""
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=ranks,
-        rdzv_backend='c10d',
-        rdzv_endpoint='localhost:0',
-        max_restarts=0)
     with tempfile.TemporaryDirectory() as folder:
-        # Their warnings are not for the reader; an error comes back.
-        config.logs_specs = DefaultLogsSpecs(folder, redirects=Std.ALL)
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=ranks,
+            rdzv_backend='c10d',
+            rdzv_endpoint='localhost:0',
+            max_restarts=0,
+            **_logs_in(folder))
         results = elastic_launch(config, function)(*args)
     return [results[rank] for rank in range(ranks)]
+
+
+def _logs_in(folder: str) -> dict:
+    """What keeps the ranks' warnings from the reader; an error comes back."""
+    everything = multiprocessing.Std.ALL
+    if hasattr(multiprocessing, 'DefaultLogsSpecs'):
+        return dict(
+            logs_specs=multiprocessing.DefaultLogsSpecs(
+                folder, redirects=everything))
+    return dict(log_dir=folder, redirects=everything)  # before torch 2.3
 
 
 def _mark(watch: Stopwatch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Iterator, NamedTuple, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Sequence
 
 from .cells import BASELINE, Cell, cells, difference, mean, variances
 from .tables import percent, with_deviation
@@ -21,7 +21,7 @@ OPTIMIZERS = ('sgd', 'adamw')
 RIVALS = (PLAIN, 'lars', 'lamb')
 # What a pipeline calls its neck: UperNet's is a part of its head.
 NECKS = ('neck', 'fpn')
-Found = dict[Cell, list[dict]]
+Found = Dict[Cell, List[dict]]
 
 
 class Claim(NamedTuple):

@@ -1,0 +1,38 @@
+"""What this stack's torch lacks on a CPU, and marks for tests that need it."""
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.utils import digit_version
+
+TORCH = digit_version(torch.__version__)
+OLD_FSDP = digit_version('2.4') > TORCH and not torch.cuda.is_available()
+OLD_LOADER = not hasattr(torch.serialization, 'add_safe_globals')
+
+fsdp = pytest.mark.skipif(
+    OLD_FSDP, reason='FSDP on a CPU needs torch 2.4 or newer')
+safe_loader = pytest.mark.skipif(
+    OLD_LOADER, reason="torch's safe loader can be told of MMEngine's classes "
+    'from torch 2.4 on')
+fused_on_cpu = pytest.mark.skipif(
+    digit_version('2.4') > TORCH and not torch.cuda.is_available(),
+    reason='fused optimizers on a CPU need torch 2.4 or newer')
+gloo_takes_bfloat16 = pytest.mark.skipif(
+    digit_version('2.4') > TORCH, reason='gloo takes bfloat16 from torch 2.4')
+
+
+def read(file):
+    """What torch saved, by its safe loader where there is one."""
+    return torch.load(file, weights_only=not OLD_LOADER)
+
+
+def trains(dtype):
+    """Whether the CPU multiplies matrices of a type, and gloo sends them."""
+    if dtype == torch.bfloat16 and digit_version('2.4') > TORCH:
+        return False
+    matrix = torch.ones(2, 2, dtype=dtype)
+    try:
+        torch.nn.functional.linear(matrix, matrix, matrix[0])
+    except RuntimeError:
+        return False
+    return True

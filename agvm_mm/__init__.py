@@ -11,6 +11,7 @@ from .compat.fsdp_strategy import AGVMFSDPStrategy
 from .engine.constructor import AGVMOptimWrapperConstructor
 from .engine.optim_wrapper import AGVMAmpOptimWrapper, AGVMOptimWrapper
 from .engine.runner import TotalBatchFlexibleRunner, TotalBatchRunner
+from .hub import register_configs
 from .large_batch import (
     TotalBatchSampler,
     TotalBatchSizeHook,
@@ -23,5 +24,5 @@ __all__ = [
     'AGVMAmpOptimWrapper', 'AGVMFSDPStrategy', 'AGVMOptimWrapper',
     'AGVMOptimWrapperConstructor', 'TotalBatchFlexibleRunner',
     'TotalBatchRunner', 'TotalBatchSampler', 'TotalBatchSizeHook',
-    'UpdateParamSchedulerHook', 'partition_parameters'
+    'UpdateParamSchedulerHook', 'partition_parameters', 'register_configs'
 ]

@@ -1,4 +1,4 @@
-"""Write docs/configs.md and docs/model-index.yml from the large-batch configs.
+"""Write docs/configs.md and configs/metafile.yml from the large-batch configs.
 
 With --check nothing is written: it fails if the files are not up to date.
 """
@@ -212,7 +212,7 @@ def build() -> dict[Path, str]:
     return {
         ROOT / 'docs/configs.md':
         '\n'.join(text) + '\n',
-        ROOT / 'docs/model-index.yml':
+        ROOT / 'configs/metafile.yml':
         '# Written by tools/config_table.py; do not edit.\n' + index,
     }
 

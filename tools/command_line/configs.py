@@ -5,9 +5,11 @@ import difflib
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmengine.config.utils import ConfigParsingError
+from mmengine.config.utils import MODULE2PACKAGE, ConfigParsingError
 from mmengine.hub import get_config
 from mmengine.utils import get_installed_path, is_installed
+
+from agvm_mm import register_configs
 
 # What a config names and this package reads.
 OWN_NAMES = ('total_batch_size', 'max_samples_per_gpu')
@@ -27,6 +29,7 @@ def load_config(name: str, options: dict | None = None) -> Config:
         ValueError: If it cannot be read, or misspells a setting of this
             package.
     """
+    register_configs()
     if '::' in name:
         _check_packaged(name)
     elif not Path(name).is_file():
@@ -76,10 +79,11 @@ def check_spelling(cfg: Config) -> None:
 def _check_packaged(name: str) -> None:
     """Refuse the name of a config that its package does not hold."""
     package, _, path = name.partition('::')
-    if not is_installed(package):
+    installed = MODULE2PACKAGE.get(package, package)
+    if not is_installed(installed):
         raise ValueError(f'the config {name} is of the package {package}, '
                          'which is not installed')
-    folder = Path(get_installed_path(package), '.mim', 'configs')
+    folder = Path(get_installed_path(installed), '.mim', 'configs')
     if not (folder / path).is_file():
         raise FileNotFoundError(
             f'{package} has no config {path}'

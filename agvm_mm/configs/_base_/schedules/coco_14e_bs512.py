@@ -1,0 +1,22 @@
+# Written by tools/python_configs.py from
+# configs/_base_/schedules/coco_14e_bs512.py; do not edit.
+from mmengine.config import read_base
+from mmengine.optim import ConstantLR, ExponentialLR
+
+with read_base():
+    from .coco_14e import *
+    from .coco_bs512 import *
+
+param_scheduler = [
+    dict(type=ConstantLR, factor=0.001, by_epoch=False, end=1000000000),
+    dict(
+        type=ExponentialLR,
+        gamma=1.0151301788578433,
+        by_epoch=False,
+        begin=0,
+        end=461), drops
+]
+schedule_source = dict(
+    epochs='paper',
+    warmup='official',
+    drops='ours: 4 and 2 epochs before the end, as the official 16')

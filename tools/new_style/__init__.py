@@ -1,0 +1,1 @@
+"""What tools/python_configs.py is made of."""

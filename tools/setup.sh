@@ -10,7 +10,7 @@
 #   torch2.4  Python 3.12, torch 2.4, mmcv 2.2.0; mmdet and mmseg refuse this mmcv,
 #             and their check is taken out of them in that environment
 #   onedl     Python 3.11 or 3.12, the maintained forks of OpenMMLab
-#   next      Python 3.13, the newest torch
+#   next      Python 3.13, the newest torch, the same forks (mmcv builds on no 3.13)
 # --zoo makes .venv-zoo or .venv-NAME-zoo, which has other hosts of MMEngine too, and
 # what more of the hosts' configs need: tools/constraints[-NAME]-zoo.txt.
 # Environment variables:
@@ -50,7 +50,7 @@ case $stack in
     floor) pythons='3.8' ;;
     torch2.4) pythons='3.12' ;;
     onedl) pythons='3.11 3.12' mmcv=onedl-mmcv ;;
-    next) pythons='3.13' ;;
+    next) pythons='3.13' mmcv=onedl-mmcv ;;
 esac
 pins=$(<"$file.txt")
 if [[ $stack == onedl ]]; then

@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import pytest
 
@@ -10,7 +11,56 @@ from tests.commands import ROOT, call, run, scalars
 def test_an_unknown_stack(tool, arguments):
     output = call('bash', f'tools/{tool}', *arguments, status=1)
     assert 'unknown arguments: --stack' in output
-    assert 'allowed: --stack onedl' in output
+    allowed = 'torch2.1, floor, torch2.4, onedl or next'
+    assert f'allowed: --stack {allowed}' in output
+
+
+@pytest.fixture(name='checkout')
+def _checkout(tmp_path):
+    """What setup.sh reads, where no environment is."""
+    (tmp_path / 'tools').mkdir()
+    for file in [ROOT / 'tools/setup.sh', *ROOT.glob('tools/constraints*')]:
+        shutil.copy(file, tmp_path / 'tools')
+    shutil.copy(ROOT / 'pyproject.toml', tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(('stack', 'needed'), [
+    ('torch2.1', '3.10 or 3.11'),
+    ('floor', '3.8'),
+    ('torch2.4', '3.12'),
+    ('onedl', '3.11 or 3.12'),
+    ('next', '3.13'),
+])
+def test_a_python_that_does_not_fit(stack, needed, checkout):
+    python = checkout / 'python3'
+    python.write_text('#!/bin/sh\necho 3.6\n')
+    python.chmod(0o755)
+    output = call(
+        'bash',
+        checkout / 'tools/setup.sh',
+        '--stack',
+        stack,
+        status=1,
+        PYTHON=python)
+    assert 'is Python 3.6, but the pinned packages of the stack ' in output
+    assert f"'{stack}' need {needed}: set PYTHON=/path/to/python" in output
+
+
+def test_a_python_that_is_not_there(checkout):
+    output = call(
+        'bash', checkout / 'tools/setup.sh', status=1, PYTHON='/no/python3')
+    assert 'PYTHON=/no/python3 does not run: set PYTHON=/path' in output
+
+
+@pytest.mark.parametrize('file', sorted(ROOT.glob('tools/constraints*')),
+                         ids=lambda file: file.stem)
+def test_every_version_is_exact(file):
+    lines = file.read_text().splitlines()
+    pins = [line for line in lines if not line.startswith('#')]
+    assert all(re.fullmatch(r'[\w.-]+==[\w.+]+', pin) for pin in pins)
+    names = [pin.split('==')[0].lower() for pin in pins]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.skipif(

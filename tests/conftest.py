@@ -45,8 +45,10 @@ def calls(function, helper):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what is slow; it comes last."""
+    """Mark what is slow, which comes last, and what can run on a GPU."""
     for item in items:
+        if 'device' in item.fixturenames:
+            item.add_marker('gpu')
         fixtures = item._fixtureinfo.name2fixturedefs.values()
         functions = [item.function, *(f[-1].func for f in fixtures)]
         if any(calls(function, commands.run) for function in functions):
@@ -86,6 +88,12 @@ def _digits(tmp_path_factory):
         num_val=4,
         size=64)
     return f'{root}/'
+
+
+@pytest.fixture(scope='session', name='device')
+def _device():
+    """Where a test of the GPU suite runs: on a GPU, if there is one."""
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 @pytest.fixture(autouse=True)

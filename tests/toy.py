@@ -122,8 +122,9 @@ def train(model,
           dtype=torch.float64):
     """Train on this rank's share of every update's samples."""
     share = SAMPLES // num_ranks // micro_batches
+    device = next(model.parameters()).device
     for update in updates:
-        inputs, targets = samples(update, dtype)
+        inputs, targets = (t.to(device) for t in samples(update, dtype))
         for micro_batch in range(micro_batches):
             first = (rank * micro_batches + micro_batch) * share
             chosen = slice(first, first + share)

@@ -11,7 +11,7 @@ from mmengine.utils import is_installed
 
 from agvm_mm.datasets import write_digits
 
-from . import commands
+from . import amp, commands
 
 # What the tests train is small: threads wait for each other longer than they
 # compute, and the longer the more processes there are.
@@ -94,6 +94,12 @@ def _digits(tmp_path_factory):
 def _device():
     """Where a test of the GPU suite runs: on a GPU, if there is one."""
     return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+@pytest.fixture(name='amp')
+def _amp(monkeypatch, device):
+    """MMEngine's mixed precision, wherever the test runs."""
+    amp.allow(device, monkeypatch.setattr)
 
 
 @pytest.fixture(autouse=True)

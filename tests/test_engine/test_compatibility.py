@@ -84,7 +84,7 @@ class PlainData(torch.nn.Module):
         return data
 
 
-def run_training(work_dir, name, compile=None, hooks=(), optimizer=None):
+def run_training(work_dir, name, compile=None, hooks=()):
     """Train the toy by MMEngine's own runner; return it."""
     model = ToyDetector()
     model.data_preprocessor = PlainData()
@@ -97,7 +97,7 @@ def run_training(work_dir, name, compile=None, hooks=(), optimizer=None):
         optim_wrapper=dict(
             type='AGVMOptimWrapper',
             constructor='AGVMOptimWrapperConstructor',
-            optimizer=optimizer or OPTIMIZERS['momentum'],
+            optimizer=OPTIMIZERS['momentum'],
             accumulative_counts=2,
             agvm=dict(begin=1, interval=2)),
         custom_hooks=list(hooks),
@@ -219,46 +219,6 @@ def test_gradients_in_parts_are_refused():
             RuntimeError,
             match=r'rpn_head\.\w+ came in several .*use_reentrant=False'):
         train_checkpointed(reentrant, ['rpn_head'])
-
-
-# Optimizers in one kernel, and those that a CUDA graph may capture.
-
-
-@pytest.mark.parametrize('type', ['SGD', 'Adam', 'AdamW'])
-def test_fused_optimizers_step_as_others(tmp_path, type):
-    lr = 0.01 if type == 'SGD' else 1e-3
-    runs = [
-        run_training(
-            tmp_path, name, optimizer=dict(type=type, lr=lr, fused=fused))
-        for name, fused in (('plain', False), ('fused', True))
-    ]
-    torch.testing.assert_close(*(weights(run.model) for run in runs))
-    scales = [agvm_state(run.optim_wrapper)['lr_scale'] for run in runs]
-    assert scales[0] == pytest.approx(scales[1], rel=1e-4)
-    assert scales[0]['neck'] != 1
-
-
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason='capturable steps run on a GPU only')
-def test_capturable_optimizers_step_as_others():
-    states = []
-    for capturable in (False, True):
-        model = ToyDetector().cuda()
-        wrapper = build_wrapper(model, 'adamw', 2, begin=1, interval=2)
-        for group in wrapper.optimizer.param_groups:
-            group['capturable'] = capturable
-            if capturable:
-                group['lr'] = torch.tensor(group['lr'], device='cuda')
-        wrapper.initialize_count_status(model, 0, 2 * UPDATES)
-        for batch in batches():
-            batch = {key: value.cuda() for key, value in batch.items()}
-            with wrapper.optim_context(model):
-                losses = model(**batch, mode='loss')
-            wrapper.update_params(losses['loss'])
-        states.append((agvm_state(wrapper), weights(model)))
-    assert states[0][0]['lr_scale'] == pytest.approx(
-        states[1][0]['lr_scale'], rel=1e-4)
-    torch.testing.assert_close(states[0][1], states[1][1])
 
 
 # The moving average of the weights.

@@ -6,7 +6,12 @@ from tests.commands import RETINANET, free_port, options, run
 from tests.test_tools.test_train import assert_every_module_is_logged
 
 # A loss scale at which nothing overflows: each measurement is logged.
-PRECISIONS = dict(float32=[], float16=['optim_wrapper.loss_scale=256.0'])
+PRECISIONS = dict(
+    float32=[],
+    float16=[
+        'optim_wrapper.type=AGVMAmpOptimWrapper',
+        'optim_wrapper.loss_scale=256.0'
+    ])
 
 
 @pytest.mark.parametrize('precision', list(PRECISIONS))
@@ -23,7 +28,6 @@ def test_two_gpus(precision, digits, tmp_path, device):
         2,
         '--work-dir',
         tmp_path,
-        *(['--amp'] if PRECISIONS[precision] else []),
         *options(digits, 'train_cfg.max_epochs=2',
                  'train_cfg.val_interval=10', *PRECISIONS[precision]),
         PORT=free_port())

@@ -30,7 +30,9 @@ def run_ranks(function, num_ranks, *args, device='cpu'):
         mp.start_processes(
             _run, (function, num_ranks, folder, device, args),
             nprocs=num_ranks,
-            start_method='forkserver')
+            # The server asks for GPUs when it imports torch; what is forked
+            # from it could not use them.
+            start_method='spawn' if device == 'cuda' else 'forkserver')
         return [
             torch.load(
                 Path(folder) / f'{rank}.pth',

@@ -89,6 +89,17 @@ PY
 wheels=$cache/$mmcv$(version_of $mmcv)-$key
 if ! compgen -G "$wheels/*.whl" >/dev/null; then
     say "2/4 building $mmcv $(version_of $mmcv) with its operators: once, about 10 minutes on 2 cores"
+    if [[ $key == *-cuda-* ]]; then
+        "$venv/bin/python" -W ignore -c 'import sys
+from torch.utils import cpp_extension
+sys.exit(not cpp_extension.CUDA_HOME)' ||
+            die "a GPU is here, but no nvcc, which mmcv's CUDA operators need: install the CUDA toolkit of torch $(version_of torch) and set CUDA_HOME, or hide the GPU: CUDA_VISIBLE_DEVICES="
+        # mmcv includes a header that newer torch has by another name alone;
+        # where torch has it, its own is found first.
+        mkdir -p "$venv/include/THC"
+        echo '#include <ATen/cuda/Atomic.cuh>' >"$venv/include/THC/THCAtomics.cuh"
+        export CPLUS_INCLUDE_PATH=$venv/include${CPLUS_INCLUDE_PATH:+:$CPLUS_INCLUDE_PATH}
+    fi
     mkdir -p "$cache"
     building=$(mktemp -d "$cache/building.XXXXXX")
     trap 'rm -rf "$building"' EXIT

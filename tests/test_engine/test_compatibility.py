@@ -139,7 +139,7 @@ def test_a_compiled_train_step_measures_the_same(tmp_path):
 
 def compiled_and_plain(rank, num_ranks, device, backend):
     """AGVM's state, and the weights, without a compiler and with it."""
-    torch._logging.set_logs(dynamo=logging.ERROR)
+    logging.getLogger('torch._dynamo').setLevel(logging.ERROR)
     found = []
     for compiled in (False, True):
         model = ToyDetector().to(device)

@@ -26,7 +26,7 @@ def run(*command, **options):
         'this test starts a process of mmdet or mmseg, and is not marked as '
         'slow: conftest.py did not see that it calls tests.commands.run; '
         'decorate it with pytest.mark.slow')
-    return call(*command, timeout=300, **options)
+    return call(*command, **dict(dict(timeout=300), **options))
 
 
 def call(*command, cwd=ROOT, status=0, timeout=20, **env):

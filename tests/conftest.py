@@ -11,7 +11,7 @@ from mmengine.utils import is_installed
 
 from agvm_mm.datasets import write_digits
 
-from . import commands
+from . import amp, commands
 
 # What the tests train is small: threads wait for each other longer than they
 # compute, and the longer the more processes there are.
@@ -46,8 +46,10 @@ def calls(function, helper):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what is slow; it comes last."""
+    """Mark what is slow, which comes last, and what can run on a GPU."""
     for item in items:
+        if 'device' in item.fixturenames:
+            item.add_marker('gpu')
         fixtures = item._fixtureinfo.name2fixturedefs.values()
         functions = [item.function, *(f[-1].func for f in fixtures)]
         if any(calls(function, commands.run) for function in functions):
@@ -87,6 +89,18 @@ def _digits(tmp_path_factory):
         num_val=4,
         size=64)
     return f'{root}/'
+
+
+@pytest.fixture(scope='session', name='device')
+def _device():
+    """Where a test of the GPU suite runs: on a GPU, if there is one."""
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+@pytest.fixture(name='amp')
+def _amp(monkeypatch, device):
+    """MMEngine's mixed precision, wherever the test runs."""
+    amp.allow(device, monkeypatch.setattr)
 
 
 @pytest.fixture(autouse=True)

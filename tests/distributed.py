@@ -1,4 +1,4 @@
-"""Runs a function on several real gloo processes."""
+"""Runs a function on several real processes: gloo's, or NCCL's on GPUs."""
 from __future__ import annotations
 
 import gc
@@ -6,6 +6,7 @@ import multiprocessing
 import tempfile
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -14,27 +15,39 @@ import torch.multiprocessing as mp
 multiprocessing.set_forkserver_preload(['torch', 'tests.toy'])
 
 
-def run_ranks(function, num_ranks, *args):
+def run_ranks(function, num_ranks, *args, device='cpu'):
     """Call ``function(rank, *args)`` on each rank; return what each returns.
+
+    On 'cuda' each rank has a GPU of its own, or the test is skipped. Tensors
+    come back to the CPU.
 
     Raises:
         Exception: If any rank raises, or ends with an exit code that is not 0.
     """
+    if device == 'cuda' and torch.cuda.device_count() < num_ranks:
+        pytest.skip(f'{num_ranks} ranks over NCCL need {num_ranks} GPUs')
     with tempfile.TemporaryDirectory() as folder:
         mp.start_processes(
-            _run, (function, num_ranks, folder, args),
+            _run, (function, num_ranks, folder, device, args),
             nprocs=num_ranks,
-            start_method='forkserver')
+            # The server asks for GPUs when it imports torch; what is forked
+            # from it could not use them.
+            start_method='spawn' if device == 'cuda' else 'forkserver')
         return [
-            torch.load(Path(folder) / f'{rank}.pth', weights_only=False)
+            torch.load(
+                Path(folder) / f'{rank}.pth',
+                map_location='cpu',
+                weights_only=False)
             for rank in range(num_ranks)
         ]
 
 
-def _run(rank, function, num_ranks, folder, args):
+def _run(rank, function, num_ranks, folder, device, args):
     torch.set_num_threads(1)
+    if device == 'cuda':
+        torch.cuda.set_device(rank)
     dist.init_process_group(
-        'gloo',
+        'nccl' if device == 'cuda' else 'gloo',
         init_method=f'file://{folder}/store',
         rank=rank,
         world_size=num_ranks)

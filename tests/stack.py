@@ -14,9 +14,6 @@ fsdp = pytest.mark.skipif(
 safe_loader = pytest.mark.skipif(
     OLD_LOADER, reason="torch's safe loader can be told of MMEngine's classes "
     'from torch 2.4 on')
-fused_on_cpu = pytest.mark.skipif(
-    digit_version('2.4') > TORCH and not torch.cuda.is_available(),
-    reason='fused optimizers on a CPU need torch 2.4 or newer')
 gloo_takes_bfloat16 = pytest.mark.skipif(
     digit_version('2.4') > TORCH, reason='gloo takes bfloat16 from torch 2.4')
 

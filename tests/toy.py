@@ -1,6 +1,7 @@
 """A toy detector: a backbone, a neck, two heads and a shared branch."""
 from __future__ import annotations
 
+import pytest
 import torch
 from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
@@ -136,14 +137,27 @@ def train(model,
           dtype=torch.float64):
     """Train on this rank's share of every update's samples."""
     share = SAMPLES // num_ranks // micro_batches
+    device = next(model.parameters()).device
     for update in updates:
-        inputs, targets = samples(update, dtype)
+        inputs, targets = (t.to(device) for t in samples(update, dtype))
         for micro_batch in range(micro_batches):
             first = (rank * micro_batches + micro_batch) * share
             chosen = slice(first, first + share)
             train_step(model, wrapper, inputs[chosen], targets[chosen])
         if on_update is not None:
             on_update(update)
+
+
+def needs_optimizer(options, device):
+    """Skip where this torch has no such optimizer for a device."""
+    options = dict(options)
+    type_ = getattr(torch.optim, options.pop('type'))
+    parameter = nn.Parameter(torch.ones(2, device=device))
+    parameter.grad = torch.ones_like(parameter)
+    try:
+        type_([parameter], **options).step()
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        pytest.skip(f'torch {torch.__version__}: {error}')
 
 
 def weights(model):

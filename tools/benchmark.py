@@ -133,6 +133,7 @@ def machine() -> dict[str, Any]:
         cores=torch.get_num_threads(),
         gpu=torch.cuda.get_device_name()
         if torch.cuda.is_available() else None,
+        gpus=torch.cuda.device_count(),
         torch=torch.__version__,
         python=platform.python_version())
 

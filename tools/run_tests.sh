@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Set up, lint, then run the tests; further arguments go to pytest.
 #
-#   bash tools/run_tests.sh [--stack onedl] [--fast | --zoo | --faults | --soak] [pytest arguments]
+#   bash tools/run_tests.sh [--stack onedl] [--fast | --gpu | --zoo | --faults | --soak] [pytest arguments]
 #
 # --stack onedl  with the maintained forks of OpenMMLab, in .venv-onedl
 # --fast         without the tests that train models of mmdet or mmseg (3 minutes)
+# --gpu          instead: what can run on a GPU, there; on two, also over NCCL
 # --zoo          instead: AGVM on every model config of mmdet and mmseg (10 minutes)
 # --faults       instead: trainings that are killed, and resumed (a quarter of an hour)
 # --soak         instead: half an hour of training whose memory is watched
@@ -20,6 +21,11 @@ else
     bash tools/setup.sh
     bin=.venv/bin
 fi
+if [[ ${1:-} == --gpu ]]; then
+    "$bin/python" -m tests.gpu.check
+else
+    export CUDA_VISIBLE_DEVICES=  # the others are the same everywhere
+fi
 "$bin/ruff" check .
 # Two processes, each with whole files: what a file's tests share is made once.
 workers=(-n 2 --dist loadfile)
@@ -27,6 +33,12 @@ case ${1:-} in
     --fast)
         shift
         set -- -m 'not slow and not zoo and not faults and not soak' "$@"
+        ;;
+    --gpu)
+        shift
+        # One after another: they watch the GPU's memory.
+        workers=()
+        set -- -m gpu "$@"
         ;;
     --zoo | --faults | --soak)
         suite=${1#--}

@@ -10,7 +10,7 @@
 #   torch2.4  Python 3.12, torch 2.4, mmcv 2.2.0; mmdet and mmseg refuse this mmcv,
 #             and their check is taken out of them in that environment
 #   onedl     Python 3.11 or 3.12, the maintained forks of OpenMMLab
-#   next      Python 3.13, the newest torch, the same forks (mmcv builds on no 3.13)
+#   next      Python 3.13, torch 2.13, the same forks: the newest that mmcv builds with
 # --zoo makes .venv-zoo or .venv-NAME-zoo, which has other hosts of MMEngine too, and
 # what more of the hosts' configs need: tools/constraints[-NAME]-zoo.txt.
 # Environment variables:
@@ -133,6 +133,17 @@ PY
 wheels=$cache/$mmcv$(version_of $mmcv)-$key
 if ! compgen -G "$wheels/*.whl" >/dev/null; then
     say "2/4 building $mmcv $(version_of $mmcv) with its operators: once, about 10 minutes on 2 cores"
+    if [[ $key == *-cuda-* ]]; then
+        "$venv/bin/python" -W ignore -c 'import sys
+from torch.utils import cpp_extension
+sys.exit(not cpp_extension.CUDA_HOME)' ||
+            die "a GPU is here, but no nvcc, which mmcv's CUDA operators need: install the CUDA toolkit of torch $(version_of torch) and set CUDA_HOME, or hide the GPU: CUDA_VISIBLE_DEVICES="
+        # mmcv includes a header that newer torch has by another name alone;
+        # where torch has it, its own is found first.
+        mkdir -p "$venv/include/THC"
+        echo '#include <ATen/cuda/Atomic.cuh>' >"$venv/include/THC/THCAtomics.cuh"
+        export CPLUS_INCLUDE_PATH=$venv/include${CPLUS_INCLUDE_PATH:+:$CPLUS_INCLUDE_PATH}
+    fi
     mkdir -p "$cache"
     building=$(mktemp -d "$cache/building.XXXXXX")
     trap 'rm -rf "$building"' EXIT

@@ -1,67 +1,40 @@
-"""Mixed precision, without the GPU that MMEngine's AmpOptimWrapper asks for.
-
-The two names by which it knows one are replaced; the scaler that then runs is
-torch's own, for the CPU. MMEngine's autocast knows bfloat16 alone on a CPU;
-where results are compared, it is left out.
-"""
+"""Mixed precision; tests/amp.py tells how it runs on a CPU."""
 import contextlib
 import copy
 
-import mmengine.optim.optimizer.amp_optimizer_wrapper as amp_module
 import pytest
 import torch
-from mmengine.optim import build_optim_wrapper
+from mmengine.logging import MessageHub
+from torch.nn.parallel import DistributedDataParallel
 
-from agvm_mm import AGVMAmpOptimWrapper
+from tests.amp import DTYPES, allow, amp_wrapper, needs_autocast
+from tests.distributed import run_ranks
 from tests.toy import (
-    OPTIMIZERS,
-    UPDATES,
     ToyDetector,
     build_wrapper,
+    needs_optimizer,
     train,
     weights,
 )
 
-
-@pytest.fixture(name='cpu_amp')
-def _cpu_amp(monkeypatch, request):
-    if not hasattr(torch.amp, 'GradScaler'):
-        pytest.skip('a GradScaler on a CPU needs torch 2.3 or newer')
-    monkeypatch.setattr(amp_module, 'is_cuda_available', lambda: True)
-    if 'bfloat16' not in request.node.name:
-        monkeypatch.setattr('mmengine.runner.amp.autocast',
-                            lambda dtype: contextlib.nullcontext())
-    monkeypatch.setattr(amp_module, 'GradScaler',
-                        lambda **kwargs: torch.amp.GradScaler('cpu', **kwargs))
+OPTIMIZERS = dict(
+    momentum=dict(type='SGD', lr=0.005, momentum=0.9),
+    adamw=dict(type='AdamW', lr=0.01),
+    # It takes the loss scale out in its own kernel.
+    fused=dict(type='AdamW', lr=0.01, fused=True))
 
 
-def amp_wrapper(model, loss_scale=1024.0, **options):
-    options = dict(dict(begin=0, interval=1), **options)
-    cfg = OPTIMIZERS['momentum']
-    extra = {k: options.pop(k) for k in ('clip_grad', ) if k in options}
-    wrapper = build_optim_wrapper(
-        model,
-        dict(
-            type='AGVMAmpOptimWrapper',
-            constructor='AGVMOptimWrapperConstructor',
-            optimizer=dict(cfg),
-            accumulative_counts=2,
-            loss_scale=loss_scale,
-            dtype='bfloat16',
-            agvm=options,
-            **extra))
-    assert isinstance(wrapper, AGVMAmpOptimWrapper)
-    wrapper.initialize_count_status(model, 0, UPDATES * 2)
-    return wrapper
-
-
-@pytest.mark.usefixtures('cpu_amp')
+@pytest.mark.usefixtures('amp')
 @pytest.mark.parametrize('estimator', ['replica', 'half_batch'])
 @pytest.mark.parametrize('clip_grad', [None, dict(max_norm=0.1)])
-def test_amp_equals_single_precision(estimator, clip_grad):
+def test_amp_equals_single_precision(estimator, clip_grad, device,
+                                     monkeypatch):
+    # Nothing is cast: what is left is the loss scale.
+    monkeypatch.setattr('mmengine.runner.amp.autocast',
+                        lambda dtype: contextlib.nullcontext())
     states = []
     for amp in (True, False):
-        model = ToyDetector()
+        model = ToyDetector().to(device)
         if amp:
             wrapper = amp_wrapper(
                 model, estimator=estimator, clip_grad=clip_grad)
@@ -84,15 +57,18 @@ def test_amp_equals_single_precision(estimator, clip_grad):
         states[1][1]['lr_scale'], rel=1e-4)
 
 
-@pytest.mark.usefixtures('cpu_amp')
+@pytest.mark.usefixtures('amp')
+@pytest.mark.parametrize('dtype', DTYPES)
 @pytest.mark.parametrize('estimator', ['replica', 'half_batch'])
-def test_bfloat16_autocast_is_near_single_precision(estimator):
+def test_autocast_is_near_single_precision(dtype, estimator, device):
+    needs_autocast(device, dtype)
     variances = []
     for amp in (True, False):
-        model = ToyDetector()
+        model = ToyDetector().to(device)
         options = dict(begin=0, interval=1, estimator=estimator)
-        wrapper = amp_wrapper(model, **options) if amp else build_wrapper(
-            model, accumulative_counts=2, **options)
+        wrapper = amp_wrapper(
+            model, dtype=dtype, **options) if amp else build_wrapper(
+                model, accumulative_counts=2, **options)
         train(model, wrapper, 2, range(1), dtype=torch.float32)
         variances.append({
             m:
@@ -104,31 +80,86 @@ def test_bfloat16_autocast_is_near_single_precision(estimator):
     assert variances[0] != variances[1]
 
 
-@pytest.mark.usefixtures('cpu_amp')
-def test_amp_overflow_is_neither_stepped_nor_measured():
-    model = ToyDetector()
-    wrapper = amp_wrapper(model, loss_scale=dict(init_scale=2.0**10))
+@pytest.mark.usefixtures('amp')
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('estimator', ['replica', 'half_batch'])
+@pytest.mark.parametrize('optimizer', list(OPTIMIZERS))
+@pytest.mark.parametrize('value', [float('inf'), float('nan')])
+def test_amp_overflow_is_neither_stepped_nor_measured(dtype, estimator,
+                                                      optimizer, value,
+                                                      device):
+    needs_autocast(device, dtype)
+    needs_optimizer(OPTIMIZERS[optimizer], device)
+    model = ToyDetector().to(device)
+    wrapper = amp_wrapper(
+        model,
+        loss_scale=dict(init_scale=2.0**10),
+        dtype=dtype,
+        optimizer=OPTIMIZERS[optimizer],
+        estimator=estimator)
     train(model, wrapper, 2, range(3), dtype=torch.float32)
     before = weights(model), wrapper.state_dict()['agvm']
     # One element of one module overflows on one micro-batch.
     parameter = model.roi_head.mask_head.bias
-    handle = parameter.register_hook(lambda grad: grad + float('inf'))
+    handle = parameter.register_hook(lambda grad: grad + value)
     train(model, wrapper, 2, range(3, 4), dtype=torch.float32)
     handle.remove()
     assert torch.equal(weights(model), before[0])
     after = wrapper.state_dict()['agvm']
-    assert (after.pop('updates'), after.pop('skipped')) == (4, 1)
+    assert after.pop('updates') == before[1]['updates'] + 1
+    assert after.pop('skipped') == before[1]['skipped'] + 1
     assert after.items() <= before[1].items()
     assert wrapper.loss_scaler.get_scale() == 2.0**9
     train(model, wrapper, 2, range(4, 5), dtype=torch.float32)
-    assert wrapper.state_dict()['agvm'] != before[1]
+    assert wrapper.state_dict()['agvm']['lr_scale'] != before[1]['lr_scale']
+    assert not torch.equal(weights(model), before[0])
 
 
-@pytest.mark.usefixtures('cpu_amp')
-def test_amp_resume_is_bit_identical():
+def overflow_of_one_rank(rank, num_ranks, device):
+    allow(device)
+    MessageHub.get_instance('overflow')
+    model = ToyDetector().to(device)
+    ddp = DistributedDataParallel(model)
+    wrapper = amp_wrapper(
+        ddp, loss_scale=dict(init_scale=2.0**10), accumulative_counts=1)
+
+    def step(update):
+        train(
+            ddp,
+            wrapper,
+            1, [update],
+            rank,
+            num_ranks,
+            dtype=torch.float32)
+        return weights(model).cpu(), wrapper.state_dict()['agvm']
+
+    found = [step(0)]
+    handle = model.neck.bias.register_hook(
+        lambda grad: grad + float('inf') if rank == 1 else grad)
+    found.append(step(1))
+    handle.remove()
+    return [*found, step(2)], wrapper.loss_scaler.get_scale()
+
+
+@pytest.mark.usefixtures('amp')
+def test_an_overflow_on_one_rank_is_skipped_by_all(device):
+    ranks = run_ranks(overflow_of_one_rank, 2, 2, device, device=device)
+    for (first, overflow, last), scale in ranks:
+        assert scale == 2.0**9
+        assert torch.equal(first[0], overflow[0])
+        assert overflow[1]['skipped'] == first[1]['skipped'] + 1
+        assert overflow[1]['lr_scale'] == first[1]['lr_scale']
+        assert last[1]['lr_scale'] != first[1]['lr_scale']
+    for mine, other in zip(ranks[0][0], ranks[1][0]):
+        assert torch.equal(mine[0], other[0])
+        assert mine[1] == other[1]
+
+
+@pytest.mark.usefixtures('amp')
+def test_amp_resume_is_bit_identical(device):
 
     def run(updates, state=None):
-        model = ToyDetector()
+        model = ToyDetector().to(device)
         wrapper = amp_wrapper(model, loss_scale=dict(growth_interval=5))
         if state is not None:
             model.load_state_dict(state[0])

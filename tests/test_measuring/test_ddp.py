@@ -1,4 +1,8 @@
-"""The measured replicas, stepped beside the reference on real processes."""
+"""The measured replicas, stepped beside the reference on real processes.
+
+The reference is on the CPU, wherever the replicas are.
+"""
+import functools
 import itertools
 
 import pytest
@@ -19,6 +23,7 @@ from tests.toy import (
     build_wrapper,
     samples,
     train,
+    weights,
 )
 
 ESTIMATORS = ('replica', 'half_batch')
@@ -55,8 +60,7 @@ def history_of_reference(optimizer, num_replicas, estimator, begin=3):
 
 
 def snapshot(model, lr_scale):
-    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
-    return dict(weights=weights, lr_scale=dict(lr_scale))
+    return dict(weights=weights(model).cpu(), lr_scale=dict(lr_scale))
 
 
 def history_of_wrapper(rank,
@@ -65,8 +69,9 @@ def history_of_wrapper(rank,
                        micro_batches,
                        estimator,
                        ddp_options,
+                       device,
                        begin=3):
-    model = ToyDetector().double()
+    model = ToyDetector().double().to(device)
     wrapper = build_wrapper(
         model, optimizer, micro_batches, estimator=estimator, begin=begin)
     wrapped = model
@@ -101,9 +106,10 @@ def assert_same(history, reference):
 @pytest.mark.parametrize('optimizer', list(OPTIMIZERS))
 @pytest.mark.parametrize('estimator', ESTIMATORS)
 @pytest.mark.parametrize('micro_batches', [2, 4])
-def test_one_process(optimizer, estimator, micro_batches):
+def test_one_process(optimizer, estimator, micro_batches, device):
     assert_same(
-        history_of_wrapper(0, 1, optimizer, micro_batches, estimator, {}),
+        history_of_wrapper(0, 1, optimizer, micro_batches, estimator, {},
+                           device),
         history_of_reference(optimizer, micro_batches, estimator))
 
 
@@ -124,21 +130,23 @@ def case_id(case):
     return '-'.join(map(str, case))
 
 
-def train_all_cases(rank, num_ranks):
+def train_all_cases(rank, num_ranks, device):
     histories = {}
     for case in ddp_cases(num_ranks):
         optimizer, micro_batches, estimator, options, begin = case
         MessageHub.get_instance(case_id(case))
         histories[case] = history_of_wrapper(rank, num_ranks, optimizer,
                                              micro_batches, estimator,
-                                             DDP_OPTIONS[options], begin)
+                                             DDP_OPTIONS[options], device,
+                                             begin)
     return histories
 
 
 @pytest.fixture(scope='module', name='histories')
-def _histories():
+def _histories(device):
     """Every case's history on every rank, from one start of processes."""
-    return {n: run_ranks(train_all_cases, n, n) for n in (2, 4)}
+    return functools.lru_cache(None)(
+        lambda n: run_ranks(train_all_cases, n, n, device, device=device))
 
 
 @pytest.mark.parametrize(('num_ranks', 'case'),
@@ -147,7 +155,7 @@ def _histories():
                          if isinstance(value, tuple) else None)
 def test_ddp(histories, num_ranks, case):
     optimizer, micro_batches, estimator, _, begin = case
-    ranks = [histories[num_ranks][rank][case] for rank in range(num_ranks)]
+    ranks = [histories(num_ranks)[rank][case] for rank in range(num_ranks)]
     # Equal to the bit on all ranks ...
     for other in ranks[1:]:
         for a, b in zip(ranks[0], other):
@@ -160,11 +168,12 @@ def test_ddp(histories, num_ranks, case):
                              begin))
 
 
-def test_ranks_and_micro_batches_are_the_same_replicas(histories):
+def test_ranks_and_micro_batches_are_the_same_replicas(histories, device):
     case = ('momentum', 2, 'replica', 'default', 3)
-    two_by_two = histories[2][0][case]
-    four_by_one = histories[4][0][('momentum', 1, 'replica', 'default', 3)]
-    one_by_four = history_of_wrapper(0, 1, 'momentum', 4, 'replica', {})
+    two_by_two = histories(2)[0][case]
+    four_by_one = histories(4)[0][('momentum', 1, 'replica', 'default', 3)]
+    one_by_four = history_of_wrapper(0, 1, 'momentum', 4, 'replica', {},
+                                     device)
     for other in (four_by_one, one_by_four):
         for a, b in zip(two_by_two, other):
             assert a['lr_scale'] == pytest.approx(b['lr_scale'], rel=1e-9)
@@ -188,27 +197,28 @@ class Branches(nn.Module):
         return out + self.sometimes(features) if branch else out
 
 
-def train_branches(rank, num_ranks):
-    model = Branches().double()
+def train_branches(rank, num_ranks, device):
+    model = Branches().double().to(device)
     wrapper = build_wrapper(model, begin=0, interval=1)
     ddp = DistributedDataParallel(model, find_unused_parameters=True)
     wrapper.initialize_count_status(ddp, 0, 20)
     for update in range(20):
         inputs, _ = samples(update)
         # The last rank sees an empty image: its loss is zero times something.
-        loss = ddp(inputs[rank::num_ranks], branch=rank % 2 == 0).square()
+        inputs = inputs[rank::num_ranks].to(device)
+        loss = ddp(inputs, branch=rank % 2 == 0).square()
         loss = loss.mean() * (0 if rank == num_ranks - 1 else 1)
         wrapper.update_params(loss)
     return wrapper.state_dict()['agvm'], list(
         wrapper.message_hub.log_scalars), snapshot(model, {})['weights']
 
 
-def test_unused_parameters_and_empty_ranks():
-    ranks = run_ranks(train_branches, 2, 2)
-    state, logged, weights = ranks[0]
+def test_unused_parameters_and_empty_ranks(device):
+    ranks = run_ranks(train_branches, 2, 2, device, device=device)
+    state, logged, after = ranks[0]
     assert state == ranks[1][0]
-    assert torch.equal(weights, ranks[1][2])
-    assert torch.isfinite(weights).all()
+    assert torch.equal(after, ranks[1][2])
+    assert torch.isfinite(after).all()
     assert state['lr_scale']['never'] == state['lr_scale']['zero'] == 1
     # One rank's branch against another's nothing: Phi = 1 for 'sometimes'.
     assert 'train/agvm/variance/sometimes' in logged

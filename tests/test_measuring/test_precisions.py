@@ -1,4 +1,6 @@
 """Modules of several precisions, sparse gradients, parameters of no size."""
+import functools
+
 import pytest
 import torch
 from mmengine.logging import MessageHub
@@ -57,9 +59,10 @@ class Words(nn.Module):
         return loss
 
 
-def measure(rank, num_ranks, optimizer, estimator, model):
+def measure(rank, num_ranks, device, optimizer, estimator, model):
     """The sums of a few updates: of two ranks, or of two micro-batches."""
     MessageHub.get_instance(f'{optimizer}{estimator}{id(model)}')
+    model.to(device)
     wrapper = build_optim_wrapper(
         model,
         dict(
@@ -78,7 +81,7 @@ def measure(rank, num_ranks, optimizer, estimator, model):
             halves = torch.randint(0, 10, (2, 4), generator=generator)
             for half in halves[rank::num_ranks]:
                 with wrapper.optim_context(model):
-                    loss = model(half)
+                    loss = model(half.to(device))
                 wrapper.update_params(loss)
 
     found = sums_of(wrapper, train)
@@ -90,13 +93,13 @@ def measure(rank, num_ranks, optimizer, estimator, model):
     }
 
 
-def measure_all(rank, num_ranks):
+def measure_all(rank, num_ranks, device):
     """Every mix, optimizer and estimator, on these ranks."""
     found = {}
     for estimator in ESTIMATORS:
         for optimizer in SETTINGS:
             def of(optimizer=optimizer, estimator=estimator, **model):
-                return measure(rank, num_ranks, optimizer, estimator,
+                return measure(rank, num_ranks, device, optimizer, estimator,
                                Words(**model))
 
             case = (optimizer, estimator)
@@ -110,8 +113,15 @@ def measure_all(rank, num_ranks):
 
 
 @pytest.fixture(scope='module', name='by_ranks')
-def _by_ranks():
-    return {1: measure_all(0, 1), 2: run_ranks(measure_all, 2, 2)[0]}
+def _by_ranks(device):
+
+    @functools.lru_cache(None)
+    def of(num_ranks):
+        if num_ranks == 1:
+            return measure_all(0, 1, device)
+        return run_ranks(measure_all, 2, 2, device, device=device)[0]
+
+    return of
 
 
 @pytest.mark.parametrize('num_ranks', [1, 2])
@@ -119,7 +129,7 @@ def _by_ranks():
 @pytest.mark.parametrize('optimizer', list(SETTINGS))
 def test_they_measure_as_dense_ones_in_single(by_ranks, optimizer, estimator,
                                               num_ranks):
-    found = by_ranks[num_ranks]
+    found = by_ranks(num_ranks)
     expected = found[(optimizer, estimator, 'single')]
     for (*case, what), variances in found.items():
         if case != [optimizer, estimator]:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from benchmarks import scale, stopwatch
 from benchmarks.counting import peak_memory
+from benchmarks.training import backend
 
-from tests.commands import run
+from tests.commands import ROOT, run
 
 
 def test_the_stopwatch_runs_in_the_innermost_of_our_lines(monkeypatch):
@@ -58,16 +59,15 @@ def test_the_stopwatch_runs_in_the_innermost_of_our_lines(monkeypatch):
     assert watch.seconds == 7 + 8 + 16
 
 
-@pytest.mark.skipif(
-    torch.cuda.is_available(), reason='counts what the GPU holds')
-def test_peak_memory_is_what_was_held_at_once():
-    kept = torch.zeros(1000)
+def test_peak_memory_is_what_was_held_at_once(device):
+    kept = torch.zeros(1000, device=device)
     with peak_memory() as peak:
-        first = torch.zeros(3000)
+        first = torch.zeros(3000, device=device)
         del first
         second = kept + 1
         third = second * 2
-    assert peak == [12000]
+    # A GPU's memory is given out in pieces of 512 bytes.
+    assert peak == [12000 if device == 'cpu' else 12288]
     assert third.sum() == 2000
 
 
@@ -102,34 +102,71 @@ def test_scale_asks_for_what_it_goes_by(tmp_path):
         benchmark.main(['scale', '--out', str(tmp_path / 'b.json')])
 
 
-def test_a_small_run_of_everything(tmp_path):
-    out = tmp_path / 'benchmark.json'
-    output = run('python', 'tools/benchmark.py', 'all', '--out', out,
-                 '--pipelines', 'faster-rcnn_r18_digits', '--repetitions', 1,
-                 '--models', 'swin-t_faster-rcnn', '--steps', 1, '--updates',
-                 1, '--pool', 32, '--draws', 50)
+def test_a_backend_is_for_the_gpus_at_hand(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    assert [backend(ranks) for ranks in (1, 2, 4)] == ['nccl', 'nccl', 'gloo']
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    assert backend(2) == 'gloo'
+
+
+@pytest.fixture(name='figures')
+def _figures(device, tmp_path):
+    """Where a run writes what it found: on a GPU, it is worth keeping."""
+    if device == 'cpu':
+        return tmp_path
+    folder = ROOT / 'work_dirs/gpu'
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def test_a_run_of_everything(figures, device):
+    """A small one on a CPU; on a GPU, with the models of the docs."""
+    out = figures / 'benchmark.json'
+    out.unlink(missing_ok=True)
+    chosen = [
+        '--pipelines', 'faster-rcnn_r18_digits', '--repetitions', 1,
+        '--models', 'swin-t_faster-rcnn', '--steps', 1
+    ] if device == 'cpu' else ['--repetitions', 10]
+    output = run(
+        'python',
+        'tools/benchmark.py',
+        'all',
+        '--out',
+        out,
+        *chosen,
+        '--updates',
+        1,
+        '--pool',
+        32,
+        '--draws',
+        50,
+        timeout=300 if device == 'cpu' else 1800)
+    out.with_suffix('.txt').write_text(output)
     results = json.loads(out.read_text())
-    overhead = results['overhead']['faster-rcnn_r18_digits']
-    own = {k: v['median'] for k, v in overhead['own_seconds'].items()}
-    assert 0 < own['unmeasured'] < own['replica']
-    shares = overhead['share_by_interval']['replica']
-    assert 0 < shares['10'] < shares['5'] < shares['1'] < 1
-    counted = overhead['counted']
-    assert counted['replica']['messages'] == 1
-    assert counted['half_batch']['messages'] == 2
-    assert counted['official']['messages'] == counted['num_parameters'] + 2
-    gradient = counted['gradient_bytes']
-    assert counted['replica']['extra_peak_bytes'] < 0.5 * gradient
-    assert counted['half_batch']['extra_peak_bytes'] >= 0.9 * gradient
-    assert results['overhead']['log_line']['scalars'] == 14
+    logging = results['overhead'].pop('log_line')
+    assert logging['scalars'] == 14
+    for overhead in results['overhead'].values():
+        own = {k: v['median'] for k, v in overhead['own_seconds'].items()}
+        assert 0 < own['unmeasured'] < own['replica']
+        shares = overhead['share_by_interval']['replica']
+        assert 0 < shares['10'] < shares['5'] < shares['1'] < 1
+        counted = overhead['counted']
+        assert counted['replica']['messages'] == 1
+        assert counted['half_batch']['messages'] == 2
+        assert counted['official']['messages'] == (
+            counted['num_parameters'] + 2)
+        gradient = counted['gradient_bytes']
+        assert counted['replica']['extra_peak_bytes'] < 0.5 * gradient
+        assert counted['half_batch']['extra_peak_bytes'] >= 0.9 * gradient
 
     step = results['step']['swin-t_faster-rcnn']['fused']
     assert step['groups_ours'] < 10 < step['groups_mmengine']
     by_size = results['estimator']['modules']['neck']
     assert list(by_size) == ['2', '4', '8', '16', '32']
     assert all(one['spread_ratio'] > 0 for one in by_size.values())
-    modelled = results['scale']['shares']['faster-rcnn_r18_digits']
-    assert modelled['replica']['2048'] > modelled['replica']['8'] > 0
+    for name in results['overhead']:
+        modelled = results['scale']['shares'][name]
+        assert modelled['replica']['2048'] > modelled['replica']['8'] > 0
     assert out.with_suffix('.png').stat().st_size > 5000
     assert 'scale (a model)' in output
     assert all(goal['name'] in output for goal in results['goals'])

@@ -25,7 +25,10 @@ from tests.commands import (
 
 
 def test_training_logs_every_module(trained):
-    work_dir, output = trained
+    assert_every_module_is_logged(*trained)
+
+
+def assert_every_module_is_logged(work_dir, output):
     rows = scalars(work_dir)
     assert [row['step'] for row in rows] == list(range(1, 9))
     # Measured before the updates 1, 3, 5 and 7; until then nothing is logged.

@@ -29,6 +29,7 @@ from .training import (
     PLAIN,
     UNMEASURED,
     Pipeline,
+    backend,
     batches,
     scaled,
     set_up,
@@ -78,6 +79,7 @@ def measure(pipeline: Pipeline, *, ranks: int, repetitions: int | None,
     measured = _merge(results, logging)
     return dict(
         ranks=ranks,
+        backend=backend(ranks),
         image_size=scaled(pipeline.size, image_scale),
         images_per_rank=pipeline.images,
         repetitions=repetitions,

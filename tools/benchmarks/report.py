@@ -109,8 +109,9 @@ def _overhead(name: str, one: dict) -> Table:
     width, height = one['image_size']
     seconds = one['iteration_seconds']['plain']['median']
     table = _table(
-        f'overhead: {name}, {one["ranks"]} ranks x {one["images_per_rank"]} '
-        f'images of {width} x {height}, {seconds:.3g} s an iteration', 'way',
+        f'overhead: {name}, {one["ranks"]} ranks over {one["backend"]} x '
+        f'{one["images_per_rank"]} images of {width} x {height}, '
+        f'{seconds:.3g} s an iteration', 'way',
         'own ms', 'in reads', 'of them local ms', 'iteration / plain',
         *(f'share at {k}' for k in INTERVALS))
     for way in (UNMEASURED, *MEASURED):

@@ -1,6 +1,7 @@
 """The trainings that ``overhead`` measures: models, data, ways of training."""
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
@@ -70,6 +71,18 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return width, height
 
 
+def backend(ranks: int) -> str:
+    """What the ranks of this machine talk over.
+
+    NCCL wants a GPU for each rank. Ranks that share one, or that have none,
+    talk over gloo.
+
+    Args:
+        ranks (int): Processes.
+    """
+    return 'nccl' if ranks <= torch.cuda.device_count() else 'gloo'
+
+
 def set_up(pipeline: Pipeline,
            names: Sequence[str]) -> tuple[nn.Module, dict[str, OptimWrapper]]:
     """Join the other ranks and build what is trained.
@@ -84,8 +97,10 @@ def set_up(pipeline: Pipeline,
     """
     import_modules_from_strings(['agvm_mm.cpu'])
     if not dist.is_initialized():
-        torch.cuda.set_device(dist.get_node_local_rank())
-        dist.init_process_group('nccl')
+        ranks = int(os.environ['WORLD_SIZE'])
+        gpu = int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()
+        torch.cuda.set_device(gpu)
+        dist.init_process_group(backend(ranks))
     torch.set_num_threads(
         max(1,
             torch.get_num_threads() // dist.get_world_size()))

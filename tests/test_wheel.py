@@ -10,7 +10,7 @@ from pathlib import Path
 import mmdet
 import pytest
 
-from tests.commands import ROOT, call, options, run, scalars
+from tests.commands import ROOT, call, free_port, options, run, scalars
 
 TRAIN = Path(mmdet.__file__).parent / '.mim/tools/train.py'
 FOLDERS = ('.ci', '.github', 'agvm_mm', 'configs', 'docs', 'tests', 'tools')
@@ -24,11 +24,11 @@ with read_base():
     from agvm_mm.configs._base_.schedules.coco_16e_bs512 import *
     from agvm_mm.configs._base_.optimizers.agvm_sgd import *
     from agvm_mm.configs._base_.digits.detection import *
+    from agvm_mm.configs._base_.digits.cpu import *
 
 model.update(
     backbone=dict(
-        depth=18, base_channels=16, frozen_stages=-1, init_cfg=None,
-        norm_cfg=dict(type='BN')),
+        depth=18, base_channels=16, frozen_stages=-1, init_cfg=None),
     neck=dict(in_channels=[16, 32, 64, 128], out_channels=32),
     rpn_head=dict(in_channels=32, feat_channels=32),
     roi_head=dict(
@@ -38,7 +38,7 @@ optim_wrapper.update(
     optimizer=dict(lr=0.01), agvm=dict(begin=1, interval=1),
     clip_grad_range=(0, 4))
 total_batch_size = 4
-max_samples_per_gpu = 2
+max_samples_per_gpu = 1
 train_cfg.update(max_epochs=1)
 train_dataloader.update(dataset=dict(data_root={digits!r}))
 val_cfg = val_dataloader = val_evaluator = None
@@ -180,6 +180,7 @@ def test_an_editable_install_is_found(source, digits, tmp_path):
 
 def test_mmdets_own_train_tool_reads_the_bundled_bases(installed, digits,
                                                        tmp_path):
+    """On two processes: MMEngine takes the model's wrapper by name alone."""
     python, site = installed
     origin = call(
         python,
@@ -191,9 +192,19 @@ def test_mmdets_own_train_tool_reads_the_bundled_bases(installed, digits,
     assert Path(origin.strip()).parent == site / 'agvm_mm'
     config = tmp_path / 'small.py'
     config.write_text(SMALL.replace('{digits!r}', repr(digits)))
-    run(python, TRAIN, config, cwd=tmp_path, PYTHONPATH='')
+    run(python,
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node=2',
+        f'--master_port={free_port()}',
+        TRAIN,
+        config,
+        '--launcher',
+        'pytorch',
+        cwd=tmp_path,
+        PYTHONPATH='')
     last = scalars(tmp_path / 'work_dirs/small')[-1]
-    assert last['agvm/num_replicas'] == 2
+    assert last['agvm/num_replicas'] == 4
     assert last['agvm/lr_scale/roi_head.bbox_head'] != 1
 
 

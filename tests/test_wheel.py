@@ -1,6 +1,7 @@
 """The wheel, the source distribution and an editable install, from outside."""
 import hashlib
 import importlib.util
+import re
 import shutil
 import sys
 import tarfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import mmdet
 import pytest
 
+import agvm_mm
 from tests.commands import ROOT, call, free_port, options, run, scalars
 
 TRAIN = Path(mmdet.__file__).parent / '.mim/tools/train.py'
@@ -130,6 +132,14 @@ def files(folder):
         str(path.relative_to(folder))
         for path in folder.rglob('*') if path.is_file()
     }
+
+
+def test_one_version_is_told_everywhere():
+    version = agvm_mm.__version__
+    citation = (ROOT / '.github/CITATION.cff').read_text()
+    assert f'\nversion: {version}\n' in citation
+    changelog = (ROOT / 'docs/changelog.md').read_text()
+    assert re.search(r'^## (\S+?),', changelog, re.M).group(1) == version
 
 
 def test_the_wheel_holds_the_configs_and_the_tools(wheel):

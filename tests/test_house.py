@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / 'agvm_mm'
-FILES = sorted(PACKAGE.rglob('*.py'))
+# In a source distribution .mim holds files, not links.
+FILES = sorted(p for p in PACKAGE.rglob('*.py') if '.mim' not in p.parts)
 STDLIB = getattr(sys, 'stdlib_module_names', ())  # from Python 3.10 on
 MMENGINE = {'torch', 'mmengine'}
 # What a room may import beside the standard library and itself.
@@ -112,6 +113,7 @@ import torch
 import mmengine.hooks, mmengine.model, mmengine.optim, mmengine.runner
 import mmengine.logging, mmengine.registry, torch.distributed
 import torch.optim.lr_scheduler, torch.serialization
+from mmengine.config.utils import MODULE2PACKAGE
 
 PACKAGES = ('mmengine', 'torch.optim', 'torch.serialization',
             'torch.utils.data', 'torch.nn.modules', 'torch.nn.parallel')
@@ -138,11 +140,14 @@ def safe_globals():  # which torch has since 2.4
 
 loaded = set(sys.modules)
 before, safe = snapshot(loaded), list(safe_globals())
+packages = dict(MODULE2PACKAGE)
 import agvm_mm
 after = snapshot(loaded)
 assert any(key.endswith('_ParamScheduler.load_state_dict') for key in before)
 assert 'torch.serialization.load' in before
 assert 'mmengine.runner.runner.Runner.train' in before
+if MODULE2PACKAGE != packages:
+    print('changed', 'MODULE2PACKAGE')
 for key in {**before, **after}:
     if before.get(key) is not after.get(key):
         print('changed', key)

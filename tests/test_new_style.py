@@ -1,6 +1,7 @@
 """agvm_mm.configs: they are the classic bases, and whole configs inherit."""
 import ast
 
+import plan
 import pytest
 import python_configs
 from mmengine.config import Config
@@ -109,3 +110,13 @@ def built(cfg):
 def test_it_builds_the_same_model_and_optimizer(name, tmp_path):
     new, classic = map(built, both_styles(name, tmp_path))
     assert new == classic
+
+
+def test_it_plans_the_same(tmp_path, capsys):
+    told = []
+    both_styles(WHOLE[0], tmp_path)
+    for config in (tmp_path / 'mine.py', CLASSIC / WHOLE[0]):
+        plan.main([str(config), '--gpus', '8'])
+        told.append(capsys.readouterr().out.split('\n', 1)[1])
+    assert '0.38, SGD' in told[0]
+    assert told[0] == told[1]

@@ -21,7 +21,7 @@ from agvm_mm.engine.logs import modules_of, read_log
 from agvm_mm.engine.plan import agvm_options, doubts, measured_updates
 from agvm_mm.large_batch import linear_lr, square_root_lr
 from agvm_mm.large_batch.plan import Plan, drops, learning_rates, make_plan
-from agvm_mm.large_batch.settings import wrappers_of
+from agvm_mm.large_batch.settings import type_name, wrappers_of
 
 
 def describe(cfg: Config,
@@ -54,7 +54,7 @@ def describe(cfg: Config,
          f'micro-batch{"es" if plan.accumulative_counts > 1 else ""}'),
         ('updates', updates),
         ('images seen', f'{plan.images_seen:,}'),
-        ('learning rate', f'{peak:.4g}, {wrapper["optimizer"]["type"]}'),
+        ('learning rate', f'{peak:.4g}, {type_name(wrapper["optimizer"])}'),
         ('warm-up', f'{rates.index(peak):,} updates, from {rates[0]:.4g}'),
         ('afterwards', ', '.join([*falls, f'{rates[-1]:.4g} at the end'])),
         ('at other batches', f'{"; ".join(other)} (square-root or linear '

@@ -14,7 +14,7 @@ from mmengine.registry import (
     init_default_scope,
 )
 
-from .settings import schedulers_of, wrappers_of
+from .settings import schedulers_of, type_name, wrappers_of
 from .total_batch import fit, resolve
 
 
@@ -151,8 +151,8 @@ def _lr_of(wrapper: dict) -> float:
     if not isinstance(default, (int, float)):
         raise ValueError(
             'optim_wrapper.optimizer.lr is not set, and '
-            f'{settings["type"]} has no default of it: set the learning rate '
-            'of the total batch')
+            f'{type_name(settings)} has no default of it: set the learning '
+            'rate of the total batch')
     return default
 
 

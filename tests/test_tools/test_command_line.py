@@ -26,6 +26,7 @@ def test_names_of_packages():
     ('configs', 'does not exist in'),
     (DETECTOR[:-1], 'mmdet has no config .*; there is mmdet::faster_rcnn/'),
     ('mmdet::faster_rnn/x.py', 'there is no folder mmdet::faster_rnn'),
+    ('agvm_mm::digits/x.py', 'agvm_mm has no config digits/x.py'),
     ('mmdett::x.py', 'package mmdett, which is not installed'),
 ])
 def test_a_config_that_is_not_there(name, message, monkeypatch):

@@ -11,6 +11,8 @@ import agvm_mm.optimizers  # noqa: F401  (whose types are looked up)
 
 # Settings that name a class.
 CLASSES = ('type', 'constructor', 'runner_type', 'dataset_type')
+# Settings whose type MMEngine takes by its name alone.
+BY_NAME = ('model_wrapper', 'model_wrapper_cfg')
 
 
 class Types:

@@ -6,7 +6,7 @@ from typing import Any, Iterator
 
 from yapf.yapflib.yapf_api import FormatCode
 
-from .classes import CLASSES, Types, types_in
+from .classes import BY_NAME, CLASSES, Types, types_in
 from .files import ROOT, bases_of, name_of, read, relative
 
 
@@ -77,11 +77,7 @@ class Writer:
                 if other == value and type(other) is type(value):
                     return name
         if isinstance(value, dict):
-            names = all(str(k).isidentifier() for k in value)
-            items = ', '.join(
-                (f'{k}=' if names else f'{k!r}: ') + self._code(v, k)
-                for k, v in value.items())
-            return f'dict({items})' if names else f'{{{items}}}'
+            return self._code_of_dict(value, key)
         if isinstance(value, list):
             return f'[{", ".join(map(self._code, value))}]'
         if isinstance(value, tuple):
@@ -93,3 +89,12 @@ class Writer:
                 self.imports.setdefault(home, set()).add(value)
                 return value
         return repr(value)
+
+    def _code_of_dict(self, value: dict, key: str) -> str:
+        items = {
+            k: repr(v) if k == 'type' and key in BY_NAME else self._code(v, k)
+            for k, v in value.items()
+        }
+        if all(str(name).isidentifier() for name in items):
+            return f'dict({", ".join(f"{k}={v}" for k, v in items.items())})'
+        return f'{{{", ".join(f"{k!r}: {v}" for k, v in items.items())}}}'

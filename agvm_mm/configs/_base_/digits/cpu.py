@@ -1,7 +1,6 @@
 # Written by tools/python_configs.py from
 # configs/_base_/digits/cpu.py; do not edit.
 from agvm_mm import TotalBatchRunner, TotalBatchSizeHook
-from agvm_mm.cpu import CPUDistributedDataParallel
 
 custom_imports = dict(
     imports=['agvm_mm', 'agvm_mm.cpu'], allow_failed_imports=False)
@@ -9,7 +8,7 @@ custom_imports = dict(
 __import__('agvm_mm')
 __import__('agvm_mm.cpu')
 model_wrapper_cfg = dict(
-    type=CPUDistributedDataParallel, broadcast_buffers=False)
+    type='CPUDistributedDataParallel', broadcast_buffers=False)
 randomness = dict(seed=0)
 runner_type = TotalBatchRunner
 custom_hooks = [dict(type=TotalBatchSizeHook)]

@@ -30,7 +30,6 @@ from mmengine.hooks import (
     LoggerHook,
     ParamSchedulerHook,
 )
-from mmengine.model import MMFullyShardedDataParallel
 from mmengine.runner import LogProcessor
 from agvm_mm import AGVMFSDPStrategy, TotalBatchFlexibleRunner
 
@@ -264,7 +263,7 @@ strategy = dict(
     type=AGVMFSDPStrategy,
     state_dict_cfg='full',
     model_wrapper=dict(
-        type=MMFullyShardedDataParallel,
+        type='MMFullyShardedDataParallel',
         use_orig_params=True,
         auto_wrap_policy=dict(type='wrap_classes', classes=['SwinBlock'])))
 max_samples_per_gpu = 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Sequence
@@ -44,9 +45,9 @@ def read_crops(data_root: Path, split: str) -> tuple[Tensor, Tensor]:
     """
     path = data_root / f'annotations/instances_{split}.json'
     if not path.is_file():
-        raise FileNotFoundError(
-            f'{path} does not exist; make the data with: python '
-            f'tools/make_digits.py {data_root}')
+        tool = os.path.relpath(Path(__file__).with_name('make_digits.py'))
+        raise FileNotFoundError(f'{path} does not exist; make the data with: '
+                                f'python {tool} {data_root}')
     labels = json.loads(path.read_text())
     names = {image['id']: image['file_name'] for image in labels['images']}
     folder = (data_root / split).resolve()

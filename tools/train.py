@@ -135,7 +135,8 @@ def check_data(cfg: Config, config: str) -> None:
     mend = ('put the data there, or set train_dataloader.dataset.data_root '
             'and those of val_dataloader and test_dataloader')
     if osp.basename(osp.normpath(root)) == 'digits':
-        mend = f'make it with: python tools/make_digits.py {root}'
+        tool = osp.join(osp.dirname(__file__), 'make_digits.py')
+        mend = f'make it with: python {osp.relpath(tool)} {root}'
     raise FileNotFoundError(
         f'{config} reads its training data from {root!r}, which does not '
         f'exist in {os.getcwd()}; {mend}')

@@ -1,6 +1,7 @@
 """The largest detector, made small."""
 
 from tests.commands import ROOT, free_port, load, run, scalars
+from tests.stack import fsdp
 
 # The detector of 1e9 parameters, made small, on Digits. MMEngine ties mixed
 # precision to a GPU, so here the wrapper without it stands in.
@@ -38,6 +39,7 @@ test_cfg = test_dataloader = test_evaluator = None
 """
 
 
+@fsdp
 def test_the_largest_detector_trains_in_shards(digits, tmp_path):
     """FSDP over two processes, two micro-batches each, then a resume."""
     config = tmp_path / 'small.py'

@@ -22,6 +22,7 @@ from tests.commands import (
     train_two_processes,
     without,
 )
+from tests.stack import safe_loader
 
 
 def test_training_logs_every_module(trained):
@@ -227,6 +228,7 @@ def _foreign(tmp_path):
     return path
 
 
+@safe_loader
 def test_foreign_weights_are_one_line_that_helps(foreign, digits, train,
                                                  tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as error:

@@ -3,15 +3,20 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from importlib.metadata import version
 
 import torch
 from mmengine.registry import OPTIMIZERS
+from mmengine.utils import digit_version, is_installed
 from torch import nn
 from torch.optim import Optimizer
 
 PACKAGES = ('torch.optim', 'pytorch_optimizer', 'bitsandbytes.optim',
             'dadaptation', 'prodigyopt', 'lion_pytorch', 'schedulefree',
             'sophia_opt')
+# Those for Python 3.8 are others inside.
+TABLE_IS_OF_IT = is_installed('pytorch-optimizer') and digit_version(
+    version('pytorch-optimizer')) >= digit_version('4.1')
 STILL = 1 - 1e-7  # a decay at which a moment stays as it is
 
 # What a class needs beside its parameters and a learning rate.
@@ -53,13 +58,18 @@ def installed():
             module = importlib.import_module(package)
         except ImportError:
             continue
+        if package == 'pytorch_optimizer' and not TABLE_IS_OF_IT:
+            continue
         found += [c for c in vars(module).values() if is_optimizer(c)]
     try:
         from transformers import Adafactor
         found.append(Adafactor)
     except ImportError:
         pass
-    return {name_of(cls): cls for cls in found}
+    return {
+        name_of(cls): cls
+        for cls in found if not cls.__module__.startswith('tests.')
+    }
 
 
 class TwoModules(nn.ModuleDict):

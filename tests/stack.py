@@ -1,10 +1,13 @@
 """What this stack's torch lacks on a CPU, and marks for tests that need it."""
 from __future__ import annotations
 
+import mmengine
 import pytest
 import torch
 from mmengine.utils import digit_version
 
+# 0.10.3, the oldest, keeps frozen parameters in its groups in any case.
+LEAVES_OUT = digit_version(mmengine.__version__) > digit_version('0.10.3')
 TORCH = digit_version(torch.__version__)
 OLD_FSDP = digit_version('2.4') > TORCH and not torch.cuda.is_available()
 OLD_LOADER = not hasattr(torch.serialization, 'add_safe_globals')
@@ -16,6 +19,12 @@ safe_loader = pytest.mark.skipif(
     'from torch 2.4 on')
 gloo_takes_bfloat16 = pytest.mark.skipif(
     digit_version('2.4') > TORCH, reason='gloo takes bfloat16 from torch 2.4')
+lars = pytest.mark.skipif(
+    not hasattr(torch, '_foreach_copy_'),
+    reason="pytorch-optimizer's LARS needs torch 2.1 or newer")
+frozen_left_out = pytest.mark.skipif(
+    not LEAVES_OUT,
+    reason='MMEngine 0.10.3 leaves no frozen parameter out of its groups')
 
 
 def read(file):

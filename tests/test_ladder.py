@@ -19,6 +19,7 @@ from agvm_mm.datasets import write_digits
 from agvm_mm.engine.plan import agvm_options, measured_updates
 from agvm_mm.large_batch import resolve, square_root_lr
 from agvm_mm.large_batch.plan import learning_rates, make_plan
+from tests.stack import lars
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 LADDER = sorted(p for p in CONFIGS.glob('[a-z]*/*.py') if '_bs' in p.name)
@@ -290,7 +291,8 @@ def test_the_largest_batch_trains(path, images, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('optimizer', ['lars', 'lamb', 'sgd'])
+@pytest.mark.parametrize(
+    'optimizer', [pytest.param('lars', marks=lars), 'lamb', 'sgd'])
 def test_the_rivals_train(optimizer, images, tmp_path):
     path = CONFIGS / ('mask_rcnn/mask-rcnn_r50_fpn_'
                       f'{optimizer}_14e_bs1024_coco.py')

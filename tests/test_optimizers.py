@@ -4,6 +4,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 import agvm_mm.optimizers  # noqa: F401
+from tests.stack import lars
 
 
 def step_twice(optimizer):
@@ -21,6 +22,7 @@ def step_twice(optimizer):
     return steps, [p.detach() for p in layer.parameters()]
 
 
+@lars
 def test_lars():
     lr, momentum, decay, trust = 0.5, 0.9, 0.01, 0.02
     steps, after = step_twice(

@@ -1,6 +1,9 @@
 """Keeps a function out of compiled graphs."""
 from __future__ import annotations
 
+import functools
+import sys
+
 import torch
 
 
@@ -22,5 +25,18 @@ def outside_of_graphs(function):
     if disable is None and hasattr(torch, 'compiler'):
         disable = torch.compiler.disable
     elif disable is None:  # torch 2.0
-        from torch._dynamo import disable
+        return _outside_once_compiled(function)
     return disable(function)
+
+
+def _outside_once_compiled(function):
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        # Nothing is compiled by a compiler that was not imported.
+        compiler = sys.modules.get('torch._dynamo')
+        if compiler is None:
+            return function(*args, **kwargs)
+        return compiler.disable(function)(*args, **kwargs)
+
+    return call

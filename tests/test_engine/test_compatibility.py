@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch._dynamo
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner, activation_checkpointing
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
@@ -118,7 +119,7 @@ def run_training(work_dir, name, compile=None, hooks=()):
 
 def test_a_compiled_train_step_measures_the_same(tmp_path):
     torch._dynamo.reset()
-    torch._logging.set_logs(dynamo=logging.ERROR)
+    logging.getLogger('torch._dynamo').setLevel(logging.ERROR)
     graphs = []
 
     @torch._dynamo.register_backend

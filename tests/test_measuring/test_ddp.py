@@ -242,8 +242,9 @@ def test_ranks_without_ddp_are_refused():
 
 def refuse_own_groups(rank):
     said = []
-    for make in (lambda: dist.new_group([rank], use_local_synchronization=True
-                                        ), dist.new_group):
+    # Each rank's own, though all make all of them; and one of all ranks.
+    alone = [dist.new_group([other]) for other in range(2)][rank]
+    for make in (lambda: alone, dist.new_group):
         model = ToyDetector()
         wrapper = build_wrapper(model)
         ddp = DistributedDataParallel(model, process_group=make())

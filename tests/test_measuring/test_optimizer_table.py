@@ -8,7 +8,7 @@ import torch
 from agvm_mm.measuring import optimizer_table
 from agvm_mm.measuring.direction import parameters_of, update_directions
 from agvm_mm.measuring.treatment import check_optimizer, treatment_of
-from tests.optimizers import Stepped, installed
+from tests.optimizers import TABLE_IS_OF_IT, Stepped, installed
 
 INSTALLED = installed()
 TREATMENTS = {
@@ -67,7 +67,8 @@ def test_every_optimizer_is_in_the_table():
     assert unknown <= NO_OPTIMIZER
     for package in ('torch', 'pytorch_optimizer', 'dadaptation', 'prodigyopt',
                     'lion_pytorch'):
-        if importlib.util.find_spec(package):
+        wanted = package != 'pytorch_optimizer' or TABLE_IS_OF_IT
+        if importlib.util.find_spec(package) and wanted:
             assert any(n.startswith(f'{package}.') for n in INSTALLED)
 
 
@@ -181,6 +182,9 @@ def test_the_direction_is_what_the_optimizer_makes_of_a_gradient(name):
      (torch.optim.NAdam, dict(decoupled_weight_decay=True)),
      (MyAdamW, {})])
 def test_variants(cls, options):
+    if 'decoupled_weight_decay' not in inspect.signature(cls).parameters and (
+            'decoupled_weight_decay' in options):
+        pytest.skip('torch 2.0 has no such option')
     expected, found = response(cls, 1.0, **options)
     assert spread(found, expected) < 2e-3
 

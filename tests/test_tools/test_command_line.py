@@ -84,7 +84,8 @@ def test_no_setting_of_others_is_taken_for_one_of_ours():
     ({'optim_wrapper.optimizer.type': 'Gone'},
      "optimizer.type='Gone' is not a registered"),
     ({'optim_wrapper.optimizer.type': 'Adam'}, 'TypeError: .*momentum'),
-    ({'optim_wrapper.optimizer': dict(type='LBFGS', lr=1)}, 'LBFGS'),
+    ({'optim_wrapper.optimizer': dict(
+        _delete_=True, type='LBFGS', lr=1)}, 'LBFGS'),
     ({'model.backbone.deph': 18}, 'TypeError: .*deph'),
 ])
 def test_what_the_wrapper_refuses(options, message):

@@ -167,7 +167,7 @@ def test_one_error_and_no_traceback(tmp_path):
         cwd=tmp_path,
         status=1)
     assert output.splitlines()[-1].startswith('train.py: ')
-    assert 'python tools/make_digits.py data/digits/' in output
+    assert 'tools/make_digits.py data/digits/' in output
     assert 'Traceback' not in output
 
 

@@ -5,7 +5,8 @@
 #
 # --stack onedl  with the maintained forks of OpenMMLab, in .venv-onedl
 # --fast         without the tests that train models of mmdet or mmseg (3 minutes)
-# --zoo          instead: AGVM on every model config of mmdet and mmseg (10 minutes)
+# --zoo          instead: AGVM on every model config of mmdet, mmseg and, where installed,
+#                mmpretrain, mmpose, mmdet3d and mmaction2 (20 minutes with all of them)
 # --faults       instead: trainings that are killed, and resumed (a quarter of an hour)
 # --soak         instead: half an hour of training whose memory is watched
 set -euo pipefail

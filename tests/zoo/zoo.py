@@ -67,12 +67,15 @@ def configs(host: str) -> Iterator[tuple[str, Path]]:
             yield f'{host}/{path.relative_to(root)}', path
 
 
-def prepare(hub: Path) -> None:
+def prepare(hub: Path, work_dir: Path) -> None:
     """Make a process ready for :func:`check`.
 
     Args:
         hub (Path): See :func:`~tests.zoo.hub.write_hub`.
+        work_dir (Path): Where it works, and where the package's own configs
+            are in ``configs``.
     """
+    os.chdir(work_dir)
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
     MMLogger.get_instance('zoo', log_level=logging.ERROR)
@@ -102,8 +105,6 @@ def check(name: str, path: Path) -> Outcome:
         path (Path): Of the config.
     """
     try:
-        # A distilled model names its teacher's config from here on.
-        os.chdir(path.parents[len(Path(name).parts) - 1])
         cfg = Config.fromfile(path)
         if 'model' not in cfg:
             return Outcome(name, NO_MODEL)

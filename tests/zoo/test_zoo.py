@@ -65,6 +65,7 @@ REASONS = {
     'urlopen': DOWNLOADS,
     'huggingface.co': DOWNLOADS,
     'on the Hub': DOWNLOADS,
+    'FileNotFoundError: can not be found.': DOWNLOADS,
     "No such file or directory: 'data/": READS_DATA,
     'ZeroDivisionError': READS_DATA,
     'No such file or directory': NOT_SHIPPED,

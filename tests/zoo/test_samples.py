@@ -33,13 +33,14 @@ BATCHES = {
                                data_samples=samples(3)), 3),
     'two views':
     ('mmpretrain::simclr/simclr_resnet50_16xb256-coslr-200e_in1k.py',
-     dict(inputs=[[IMAGE] * 3] * 2, data_samples=samples(3)), 3),
+     dict(inputs=[torch.stack([IMAGE] * 3)] * 2, data_samples=samples(3)), 3),
     'eight crops':
     ('mmpretrain::swav/swav_resnet50_8xb32-mcrop-coslr-200e_in1k-224px-96px'
-     '.py', dict(inputs=[[IMAGE] * 2] * 8, data_samples=samples(2)), 2),
+     '.py',
+     dict(inputs=[torch.stack([IMAGE] * 2)] * 8, data_samples=samples(2)), 2),
     'two norms':
     ('mmpretrain::beit/beit_beit-base-p16_8xb256-amp-coslr-300e_in1k.py',
-     dict(inputs=[[IMAGE] * 3] * 2, data_samples=samples(3)), 3),
+     dict(inputs=[torch.stack([IMAGE] * 3)] * 2, data_samples=samples(3)), 3),
     'key points': ('mmpose::body_2d_keypoint/topdown_heatmap/coco/'
                    'td-hm_res50_8xb64-210e_coco-256x192.py',
                    dict(inputs=[IMAGE] * 3, data_samples=samples(3)), 3),

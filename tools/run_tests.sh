@@ -8,7 +8,7 @@
 # --fast    without the tests that train models of mmdet or mmseg (3 minutes)
 # --gpu     instead: what can run on a GPU, there; on two, also over NCCL
 # --zoo     instead: AGVM on every model config of mmdet and mmseg (10 minutes), and
-#           of the other hosts where constraints-NAME-zoo.txt installs them
+#           on the stack torch2.1 of mmpretrain, mmpose, mmdet3d and mmaction2 too (20)
 # --faults  instead: trainings that are killed, and resumed (a quarter of an hour)
 # --soak    instead: half an hour of training whose memory is watched
 set -euo pipefail

@@ -14,6 +14,8 @@ from typing import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from .parts import ENCODERS
+
 EPS = 1e-6
 
 
@@ -21,8 +23,10 @@ def find_anchor(anchor: str, modules: Sequence[str]) -> str:
     """The module that an anchor means.
 
     Args:
-        anchor (str): A module's name, or the last part of it: in a tracker
-            'backbone' is 'detector.backbone'.
+        anchor (str): A module's name, or the end of it: 'backbone' is
+            'detector.backbone' in a tracker, and 'pts_backbone' where points
+            are all that is seen. In a model without a backbone, 'backbone' is
+            the image encoder, or the first of its parts.
         modules (Sequence[str]): The modules' names.
 
     Returns:
@@ -31,8 +35,14 @@ def find_anchor(anchor: str, modules: Sequence[str]) -> str:
     Raises:
         ValueError: If it means none of the modules, or several.
     """
-    found = [m for m in modules if m == anchor
-             ] or [m for m in modules if m.endswith(f'.{anchor}')]
+    ends = [f'.{anchor}', f'_{anchor}']
+    if anchor == 'backbone':
+        ends += [
+            f'.{encoder}{part}' for encoder in ENCODERS for part in ('', '.0')
+        ]
+    found = [m for m in modules if m == anchor]
+    for end in ends:
+        found = found or [m for m in modules if f'.{m}'.endswith(end)]
     if len(found) == 1:
         return found[0]
     problem = 'is no module with trainable parameters'

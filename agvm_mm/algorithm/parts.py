@@ -13,12 +13,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 # Children of which each child is a part (roi_head.bbox_head, ...).
 CONTAINERS = ('roi_head', )
+# What is the backbone of a model that has none by name, as a retriever.
+ENCODERS = ('image_encoder', 'vision_encoder', 'visual_encoder')
 # Parts, however small they are: the anchor, and what a toy may make small.
 BODY = ('backbone', 'neck', 'encoder', 'decoder')
 DECODERS = ('decoder', 'transformer_decoder')
 # The part that a loose parameter feeds: the first of these that there is.
 READERS = (*DECODERS, 'bbox_head', 'roi_head.bbox_head', 'mask_head',
-           'panoptic_head', 'decode_head')
+           'panoptic_head', 'decode_head', 'head', 'cls_head', 'neck')
+# Nothing but learned tokens: they compute nothing.
+BARE = (nn.Embedding, nn.ParameterList, nn.ParameterDict)
 
 # Where wrappers inside of a model keep what they wrap: FSDP, activation
 # checkpointing, torch.compile.  These names are theirs alone; DDP's 'module'
@@ -50,8 +54,10 @@ def default_modules(model: nn.Module) -> dict[str, str]:
 
     1. A child of the model is a module, named as the child. ``roi_head`` is
        opened one level. In a model that has no backbone, but detectors that
-       have one (a tracker's ``detector``, a ``student``), these are divided
-       likewise, as ``detector.backbone``.
+       have one (a tracker's ``detector``, a ``student``), however deep, these
+       are divided likewise, as ``detector.backbone``; and so is an image
+       encoder that is a list of parts, as ``image_encoder.0``. Names with a
+       sensor (``img_backbone``, ``pts_roi_head``) are known by their ends.
     2. A head that holds a neck of its own is two: a ``pixel_decoder`` and the
        ``transformer_decoder`` with all the rest (MaskFormer, Mask2Former); a
        pyramid, ``fpn``, and the classifier, which keeps the head's name
@@ -60,10 +66,11 @@ def default_modules(model: nn.Module) -> dict[str, str]:
        :data:`READERS` beside it. Its gradient is one or two tensors, and a
        learning-rate factor from their variance would be noise. Loose are a
        parameter that hangs directly on the model; what consists of nothing
-       but embeddings (learned queries, Sparse R-CNN's proposals); and,
-       beside a transformer's decoder, a single layer, which is at most a
-       weight and a bias (``memory_trans_fc``). The size does not count: a
-       head of a few numbers is a head.
+       but embeddings or bare parameters (learned queries, Sparse R-CNN's
+       proposals, SparK's mask tokens); and, beside a transformer's decoder, a
+       single layer, which is at most a weight and a bias
+       (``memory_trans_fc``). The size does not count: a head of a few numbers
+       is a head.
 
     Args:
         model (nn.Module): The model, whose parts may be wrapped.
@@ -80,16 +87,16 @@ def default_modules(model: nn.Module) -> dict[str, str]:
 def _divide(container: nn.Module, path: str, owner_of: dict[str, str]) -> None:
     """Add the parts of a container, whose own prefix is ``path``."""
     parts = _children(container)
-    holds_detectors = not path and 'backbone' not in parts
+    has_backbone = any(_is_kind(name, 'backbone') for name in parts)
     loose = [
         _join(path, name) for name, p in container._parameters.items()
         if p is not None
     ]
     for name, part in parts.items():
         prefix = _join(path, name)
-        inner = _children(part)
-        is_detector = holds_detectors and 'backbone' in inner
-        if is_detector or (name in CONTAINERS and inner):
+        is_container = any(_is_kind(name, kind) for kind in CONTAINERS)
+        if ((is_container and _children(part))
+                or (not has_backbone and _holds_backbone(name, part))):
             _divide(part, prefix, owner_of)
         elif _is_loose(name, part, parts):
             loose.append(prefix)
@@ -101,6 +108,21 @@ def _divide(container: nn.Module, path: str, owner_of: dict[str, str]) -> None:
     reader = next((owner_of[r] for r in readers if r in owner_of), None)
     for prefix in loose:
         owner_of[prefix] = reader or path or prefix
+
+
+def _is_kind(name: str, kind: str) -> bool:
+    """Whether a part is of a kind, as pts_backbone is a backbone."""
+    return name == kind or name.endswith(f'_{kind}')
+
+
+def _holds_backbone(name: str, part: nn.Module) -> bool:
+    """Whether a part is no module, but some: a backbone and what follows."""
+    if name in ENCODERS and isinstance(part, (nn.Sequential, nn.ModuleList)):
+        return True
+    return any(
+        _is_kind(child, 'backbone') or child in ENCODERS
+        or _holds_backbone(child, inner)
+        for child, inner in _children(part).items())
 
 
 def _divide_head(head: nn.Module, prefix: str, pyramid: str,
@@ -125,9 +147,10 @@ def _is_loose(name: str, part: nn.Module,
               siblings: Mapping[str, nn.Module]) -> bool:
     if name in BODY:
         return False
-    holders = (module for module in part.modules()
-               if next(module.parameters(recurse=False), None) is not None)
-    if all(isinstance(module, nn.Embedding) for module in holders):
+    holders = (
+        module for module in part.modules()
+        if next(module.parameters(recurse=False), None) is not None)
+    if all(isinstance(module, BARE) for module in holders):
         return True
     return (any(decoder in siblings for decoder in DECODERS)
             and not name.endswith('head')
@@ -157,8 +180,9 @@ def _unwrapped(module: nn.Module) -> nn.Module:
         if isinstance(module, DistributedDataParallel):
             inner = module.module
         else:
-            inner = next((module._modules[name] for name in WRAPPERS
-                          if name in module._modules), None)
+            inner = next((module._modules[name]
+                          for name in WRAPPERS if name in module._modules),
+                         None)
         if inner is None:
             return module
         module = inner

@@ -141,7 +141,8 @@ def _check_keys(wrapper: str | type, settings: dict) -> None:
     kind = _class_of(wrapper)
     if kind is None or not kind.__module__.startswith('agvm_mm.'):
         return  # Others may take what their signatures do not tell.
-    known = {'type'}.union(*(
+    # MMEngine marks what comes from another library's config by its scope.
+    known = {'type', '_scope_'}.union(*(
         inspect.signature(base.__init__).parameters  # type: ignore[misc]
         for base in kind.__mro__))
     for key in settings:

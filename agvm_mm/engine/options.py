@@ -32,7 +32,9 @@ def checked_options(agvm: dict) -> dict:
             - interval (int): tau, updates between two measurements. Defaults
               to 10; the paper takes 5 above batch 1024.
             - anchor (str): The module with which the others are aligned, or
-              the last part of its name. Defaults to 'backbone'.
+              the last part of its name; see
+              :func:`~agvm_mm.algorithm.modulator.find_anchor`. Defaults to
+              'backbone'.
             - momentum (float): alpha, of the moving average of the factors,
               in [0, 1). Defaults to 0.97.
             - estimator (str): 'replica', over all equal splits of the

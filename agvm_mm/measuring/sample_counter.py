@@ -70,10 +70,16 @@ def count_samples(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int:
         args (Iterable): Its arguments by position.
         kwargs (Mapping[str, Any]): And by name. ``data_samples`` is asked
             first, which tells most, then ``inputs``, then all others.
+            Arguments that hold ``inputs`` are batches of several sources,
+            whose samples add up.
 
     Returns:
         int: 0 if they cannot be counted.
     """
+    sources = [a for a in args if isinstance(a, Mapping) and 'inputs' in a]
+    if sources:
+        counts = [count_samples((), source) for source in sources]
+        return sum(counts) if all(counts) else 0
     data_samples = kwargs.get('data_samples')
     if isinstance(data_samples, Mapping):
         return _distinct(data_samples)
@@ -129,5 +135,5 @@ def _distinct(branches: Mapping[str, Any]) -> int:
 
 def _identity(sample: Any) -> str | None:
     metainfo = getattr(sample, 'metainfo', None) or {}
-    return next(
-        (str(metainfo[key]) for key in IDENTITIES if key in metainfo), None)
+    return next((str(metainfo[key]) for key in IDENTITIES if key in metainfo),
+                None)

@@ -89,6 +89,17 @@ def test_an_anchor_may_be_the_last_part_of_a_name():
         find_anchor('backbone', ['a.backbone', 'b.backbone', 'neck'])
 
 
+@pytest.mark.parametrize(('modules', 'message'), [
+    (['pts_backbone', 'img_backbone'], 'several modules: pts_b.*, img_b'),
+    (['student.image_encoder', 'teacher.image_encoder'], 'several modules'),
+    (['image_encoder.1', 'head'], 'is no module with trainable'),
+    (['text_encoder', 'mybackbone', 'encoder', 'head'], 'is no module'),
+])
+def test_no_anchor_is_guessed(modules, message):
+    with pytest.raises(ValueError, match=message):
+        find_anchor('backbone', modules)
+
+
 @pytest.mark.parametrize('fails', [True, False])
 def test_scaled_lr_returns_the_same_float(fails):
     tensor = torch.tensor(0.1)

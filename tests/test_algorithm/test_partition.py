@@ -10,6 +10,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
 )
 
 from agvm_mm import partition_parameters
+from agvm_mm.algorithm.modulator import find_anchor
 from agvm_mm.algorithm.partition import assign_modules, named_parameters
 from tests.toy import ToyDetector
 
@@ -152,8 +153,9 @@ def test_the_pyramid_of_upernet():
     ]
     # As configs name it that were written before it was the default.
     assert partition == partition_parameters(model, dict(fpn=FPN_OF_UPERNET))
-    assert list(partition_parameters(model, dict(
-        head='decode_head'))) == ['backbone', 'head', 'auxiliary_head']
+    assert list(partition_parameters(model, dict(head='decode_head'))) == [
+        'backbone', 'head', 'auxiliary_head'
+    ]
 
 
 def uper_head():
@@ -166,8 +168,8 @@ def uper_head():
 def test_two_pyramids_are_not_one_module():
     model = ToyDetector()
     model.decode_head, model.auxiliary_head = uper_head(), uper_head()
-    assert {'decode_head', 'fpn', 'auxiliary_head', 'auxiliary_head.fpn'
-            } <= set(partition_parameters(model))
+    assert {'decode_head', 'fpn', 'auxiliary_head',
+            'auxiliary_head.fpn'} <= set(partition_parameters(model))
 
 
 def test_frozen_parameters_are_left_out():
@@ -202,8 +204,8 @@ def test_loose_parameters_join_a_head_where_there_is_no_decoder():
     model.roi_head.temperature = nn.Parameter(torch.zeros(1))
     partition = partition_parameters(model)
     assert list(partition) == [*DETECTOR, 'roi_head.mask_head']
-    assert {'level_embed', 'query.weight', 'roi_head.temperature'
-            } < set(partition['roi_head.bbox_head'])
+    assert {'level_embed', 'query.weight',
+            'roi_head.temperature'} < set(partition['roi_head.bbox_head'])
 
 
 def test_loose_parameters_without_a_head_stay_alone():
@@ -223,9 +225,8 @@ def test_loose_parameters_without_a_head_stay_alone():
 
 def test_small_parts_are_modules():
     model = ToyDetector()
-    assert list(partition_parameters(model)) == [
-        *DETECTOR, 'roi_head.mask_head'
-    ]
+    assert list(
+        partition_parameters(model)) == [*DETECTOR, 'roi_head.mask_head']
     # Beside a decoder one layer is loose, unless it is named as a part.
     model.decoder = nn.Linear(8, 8)
     model.encoder = nn.Linear(8, 8)
@@ -273,6 +274,75 @@ def test_a_backbone_of_its_own_leaves_other_detectors_whole(trained):
     model.backbone.requires_grad_(requires_grad=trained)
     model.teacher = ToyDetector()
     assert 'teacher' in partition_parameters(model)
+
+
+def holder(**parts):
+    """A model that holds parts, and has nothing of its own."""
+    model = nn.Module()
+    for name, part in parts.items():
+        model.add_module(name, part)
+    return model
+
+
+# As other libraries of OpenMMLab, and models upon them, are built.
+WHEREVER_THE_BACKBONE_IS = {
+    'a retriever': (holder(
+        image_encoder=nn.Sequential(nn.Linear(2, 2), nn.Flatten()),
+        head=nn.Linear(2, 2)), ['image_encoder.0', 'head'], 'image_encoder.0'),
+    'with a neck': (holder(
+        image_encoder=nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)),
+        head=nn.Linear(2, 2)), ['image_encoder.0', 'image_encoder.1',
+                                'head'], 'image_encoder.0'),
+    'a classifier in it':
+    (holder(image_encoder=ToyDetector(), head=nn.Linear(2, 2)), [
+        *(f'image_encoder.{part}' for part in DETECTOR),
+        'image_encoder.roi_head.mask_head', 'head'
+    ], 'image_encoder.backbone'),
+    'words beside images': (holder(
+        image_encoder=nn.Linear(2, 2),
+        text_encoder=nn.Linear(2, 2),
+        decode_head=nn.Linear(2, 2)),
+                            ['image_encoder', 'text_encoder',
+                             'decode_head'], 'image_encoder'),
+    'a taught retriever': (holder(
+        student=holder(
+            image_encoder=nn.Sequential(nn.Linear(2, 2)), head=nn.Linear(
+                2, 2))), ['student.image_encoder.0',
+                          'student.head'], 'student.image_encoder.0'),
+    'points': (holder(
+        pts_voxel_encoder=nn.Linear(2, 2),
+        pts_backbone=nn.Linear(2, 2),
+        pts_bbox_head=nn.Linear(2, 2)),
+               ['pts_voxel_encoder', 'pts_backbone',
+                'pts_bbox_head'], 'pts_backbone'),
+    'images': (holder(
+        img_backbone=nn.Linear(2, 2),
+        img_roi_head=holder(bbox_head=nn.Linear(2, 2))),
+               ['img_backbone', 'img_roi_head.bbox_head'], 'img_backbone'),
+    'two levels down': (holder(
+        wrapper=holder(
+            detector=holder(backbone=nn.Linear(2, 2), neck=nn.Linear(2, 2))),
+        track_head=nn.Linear(2, 2)), [
+            'wrapper.detector.backbone', 'wrapper.detector.neck', 'track_head'
+        ], 'wrapper.detector.backbone'),
+}
+
+
+@pytest.mark.parametrize('kind', WHEREVER_THE_BACKBONE_IS)
+def test_the_backbone_is_found_wherever_it_is(kind):
+    model, modules, anchor = WHEREVER_THE_BACKBONE_IS[kind]
+    assert list(partition_parameters(model)) == modules
+    assert find_anchor('backbone', modules) == anchor
+
+
+def test_a_list_of_tokens_is_loose():
+    model = ToyDetector()
+    model.mask_tokens = nn.ParameterList([torch.zeros(4), torch.zeros(4)])
+    partition = partition_parameters(model)
+    assert 'mask_tokens' not in partition
+    assert 'mask_tokens.1' in partition['roi_head.bbox_head']
+    del model.roi_head, model.rpn_head
+    assert 'mask_tokens.1' in partition_parameters(model)['neck']
 
 
 def test_shared_parameters_are_counted_once():

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.optim import DefaultOptimWrapperConstructor, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
@@ -240,3 +241,19 @@ def test_a_setting_that_is_spelt_wrong(kind, key, mend):
         **{key: {}})
     with pytest.raises(ValueError, match=f'optim_wrapper.{key} is .*{mend}'):
         build_optim_wrapper(ToyDetector(), cfg)
+
+
+def test_a_config_upon_a_library_s_own(tmp_path):
+    """MMEngine marks what it takes from there with a key, ``_scope_``."""
+    config = tmp_path / 'config.py'
+    config.write_text("""
+_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+optim_wrapper = dict(
+    type='AGVMOptimWrapper',
+    constructor='AGVMOptimWrapperConstructor',
+    agvm=dict(begin=0))
+""")
+    init_default_scope('mmengine')
+    cfg = Config.fromfile(config).optim_wrapper
+    assert cfg['_scope_'] == 'mmdet'
+    assert build_optim_wrapper(ToyDetector(), cfg).modulator

@@ -132,6 +132,15 @@ def test_images_are_counted_not_views_or_modalities(samples, arguments):
         assert count_samples([inputs], {}) == samples
 
 
+def test_batches_of_several_sources_add_up():
+    """As mmaction2's omni-sourced recognizers are called."""
+    videos = dict(inputs=torch.zeros(2, 3, 4, 8, 8), data_samples=[1, 2])
+    images = dict(inputs=torch.zeros(5, 3, 8, 8), data_samples=[1] * 5)
+    assert count_samples([videos, images], dict(mode='loss')) == 7
+    assert count_samples([videos], dict(mode='loss')) == 2
+    assert count_samples([videos, dict(inputs=None)], {}) == 0
+
+
 @pytest.mark.parametrize('arguments', [
     {},
     dict(inputs=None),

@@ -59,6 +59,9 @@ def test_every_version_is_exact(file):
     lines = file.read_text().splitlines()
     pins = [line for line in lines if not line.startswith('#')]
     assert all(re.fullmatch(r'[\w.-]+==[\w.+]+', pin) for pin in pins)
+    if file.stem.endswith('-zoo'):  # comes on top of its stack's
+        stack = file.with_name(file.name.replace('-zoo', ''))
+        pins += [p for p in stack.read_text().splitlines() if '==' in p]
     names = [pin.split('==')[0].lower() for pin in pins]
     assert len(set(names)) == len(names)
 

@@ -11,14 +11,20 @@ from torch import nn
 
 
 class _OnMeta(MetaTensorContext):
-    """MMEngine's context, but Swin reads a linspace's numbers at build."""
+    """MMEngine's context, but for what must be real.
+
+    Swin reads a linspace's numbers at build, and a copy of a real tensor (of a
+    batch norm's counter, where a momentum encoder is a copy) begins empty.
+    """
 
     def __torch_dispatch__(self,
                            func: Any,
                            types: Any,
                            args: tuple = (),
                            kwargs: dict | None = None) -> Any:
-        if func.overloadpacket is torch.ops.aten.linspace:
+        aten = torch.ops.aten
+        is_empty = func.overloadpacket is aten.empty and args[0] == [0]
+        if is_empty or func.overloadpacket in (aten.linspace, aten.new_empty):
             return func(*args, **(kwargs or {}))
         return super().__torch_dispatch__(func, types, args, kwargs or {})
 

@@ -18,7 +18,10 @@ head. Every parameter belongs to exactly one. By default they are found so:
 1. **A child of the model is a module**, named as the child. `roi_head` is
    opened one level: `roi_head.bbox_head`, `roi_head.mask_head`. A detector
    inside of the model (a tracker's `detector`, a `student`) is divided in the
-   same way: `detector.backbone`.
+   same way: `detector.backbone`. So is an image encoder that is a list of
+   parts: `image_encoder.0`. The anchor `backbone` is found in all of these,
+   and under a sensor's name: `pts_backbone`. Where there are two, set
+   `agvm.anchor`.
 2. **A head that holds a neck of its own is two modules.** In MaskFormer and
    Mask2Former these are the `pixel_decoder`, and the `transformer_decoder`
    with all the rest of the head. In UPerHead they are the pyramid, named
@@ -26,10 +29,11 @@ head. Every parameter belongs to exactly one. By default they are found so:
 3. **A loose part joins the module that it feeds.** The gradient of one small
    tensor is too noisy: a factor from its variance would mean nothing. Loose
    are a parameter that hangs directly on the model (DINO's `level_embed`); a
-   part that is nothing but embeddings (DETR's `query_embedding`, the proposals
-   of Sparse R-CNN); and, beside the decoder of a transformer, a single layer
-   (`memory_trans_norm`). They join the `decoder`; where there is none, the
-   `bbox_head`; where there is none either, the `mask_head` or `decode_head`.
+   part that is nothing but embeddings or bare parameters (DETR's
+   `query_embedding`, the proposals of Sparse R-CNN); and, beside the decoder
+   of a transformer, a single layer (`memory_trans_norm`). They join the
+   `decoder`; where there is none, the `bbox_head`; where there is none either,
+   the `mask_head`, the `decode_head`, another head or the neck.
 
 The rule looks at the kind of a part, not at its size: a small head remains a
 module. It does not look at what is frozen either: freezing a part moves no

@@ -10,6 +10,7 @@ A MMEngine that saves nothing but tensors and plain values would let this go.
 """
 from __future__ import annotations
 
+import codecs
 import pickle
 from functools import lru_cache
 from typing import Any, Callable
@@ -70,7 +71,10 @@ def safe_globals() -> list[Any]:
                  f'numpy.{package}.multiarray.{name}')
           for package in ('core', '_core')
           for name in ('_reconstruct', 'scalar')),
+        # How bytes are written; torch itself allows it from 2.5 on.
+        codecs.encode,
         # Of Python; an empty array holds empty bytes.
+        bytearray,
         bytes,
         frozenset,
         range,

@@ -51,10 +51,12 @@ def test_begin(plan):
 
 def test_an_impossible_number_of_gpus():
     output = run('python', 'tools/plan.py', LARGEST, '--gpus', 7, status=1)
-    assert output == (
+    # Of several lines the others are warnings of torch 2.4.
+    assert output.splitlines()[-1] == (
         'plan.py: total_batch_size=1536 does not split evenly over 7 '
         'processes. The nearest possible total_batch_size is 1533 or 1540; or '
-        'train on 6 or 8 processes\n')
+        'train on 6 or 8 processes')
+    assert 'Traceback' not in output
 
 
 def test_plan_reads_noise_scales(trained, tmp_path, plan):

@@ -73,10 +73,13 @@ def safe_globals() -> list[Any]:
           for name in ('_reconstruct', 'scalar')),
         # How bytes are written; torch itself allows it from 2.5 on.
         codecs.encode,
-        # Of Python; an empty array holds empty bytes.
+        # Of Python, some of them by torch itself from 2.5 on; an empty array
+        # holds empty bytes.
         bytearray,
         bytes,
+        complex,
         frozenset,
+        set,
         range,
         slice,
     ]

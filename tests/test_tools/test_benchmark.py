@@ -159,7 +159,8 @@ def test_a_run_of_everything(figures, device):
         assert counted['replica']['extra_peak_bytes'] < 0.5 * gradient
         assert counted['half_batch']['extra_peak_bytes'] >= 0.9 * gradient
 
-    step = results['step']['swin-t_faster-rcnn']['fused']
+    # No fused steps on a CPU before torch 2.4.
+    step = list(results['step']['swin-t_faster-rcnn'].values())[-1]
     assert step['groups_ours'] < 10 < step['groups_mmengine']
     by_size = results['estimator']['modules']['neck']
     assert list(by_size) == ['2', '4', '8', '16', '32']

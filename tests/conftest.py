@@ -20,7 +20,8 @@ torch.set_num_threads(1)
 # Parts of the names of tests that read mmseg:: configs.
 MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'ade20k', 'a_split_by_hand',
          'the_table_of_configs', 'the_table_of_modules',
-         'the_new_style_is_up_to_date')
+         'the_new_style_is_up_to_date', 'semantic FPN', 'foreign_weights',
+         'a_resume_of_nothing', 'runtime_iterations')
 
 
 def calls(function, helper):

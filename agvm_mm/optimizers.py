@@ -19,13 +19,13 @@ except ImportError as error:
         "with pip install 'pytorch-optimizer>=4.1'") from error
 
 
-
 def _refused(*_: Any, **__: Any) -> None:
     raise ValueError(
         "optimizer.type='LARS' needs torch 2.1 or newer: pytorch-optimizer "
         f'uses a function that torch {torch.__version__} lacks')
 
 
+# Its step would fail, in the first update.
 if not hasattr(torch, '_foreach_copy_'):
     LARS = _refused
 OPTIMIZERS.register_module(name='LARS', module=LARS)

@@ -1,10 +1,15 @@
 """LARS and LAMB are those of the papers, whatever their library changes."""
+import importlib
+
+import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import OPTIMIZERS
 from torch import nn
 
-import agvm_mm.optimizers  # noqa: F401
+import agvm_mm.optimizers
 from tests.stack import lars
+from tests.toy import ToyDetector
 
 
 def step_twice(optimizer):
@@ -69,3 +74,20 @@ def test_lamb():
             param = param - lr * param.norm() / (update.norm() + eps) * update
         expected.append(param)
     torch.testing.assert_close(after, expected)
+
+
+def test_lars_says_which_torch_it_needs(monkeypatch):
+    """As on torch 2.0, whose lack of one function stands for it."""
+    monkeypatch.delattr(torch, '_foreach_copy_', raising=False)
+    with pytest.MonkeyPatch.context() as registry:
+        for name in ('LARS', 'LAMB'):
+            registry.delitem(OPTIMIZERS.module_dict, name)
+        importlib.reload(agvm_mm.optimizers)
+        with pytest.raises(ValueError, match=r'needs torch 2\.1 or newer'):
+            build_optim_wrapper(
+                ToyDetector(),
+                dict(
+                    type='AGVMOptimWrapper',
+                    constructor='AGVMOptimWrapperConstructor',
+                    optimizer=dict(type='LARS', lr=0.1),
+                    agvm=dict(begin=0)))

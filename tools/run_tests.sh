@@ -31,6 +31,7 @@ while (($#)); do
         *) break ;;
     esac
 done
+stack=${stack/#default/}
 setup=(${stack:+--stack "$stack"})
 bin=.venv${stack:+-$stack}
 if [[ $suite == zoo && -f tools/constraints${stack:+-$stack}-zoo.txt ]]; then

@@ -29,7 +29,7 @@ version_of() { sed -n "s/^$1==//p" <<<"$pins"; }
 stack=default zoo=
 while (($#)); do
     case "$1 ${2:-}" in
-        '--stack torch2.1' | '--stack floor' | '--stack torch2.4' | '--stack onedl' | '--stack next')
+        '--stack default' | '--stack torch2.1' | '--stack floor' | '--stack torch2.4' | '--stack onedl' | '--stack next')
             stack=$2
             shift 2
             ;;
@@ -37,7 +37,7 @@ while (($#)); do
             zoo=-zoo
             shift
             ;;
-        *) die "unknown arguments: $* (allowed: --stack torch2.1, floor, torch2.4, onedl or next; --zoo)" ;;
+        *) die "unknown arguments: $* (allowed: --stack default, torch2.1, floor, torch2.4, onedl or next; --zoo)" ;;
     esac
 done
 name=${stack/#default/}
@@ -45,7 +45,7 @@ venv=$root/.venv${name:+-$name}$zoo
 file=$root/tools/constraints${name:+-$name}
 mmcv=mmcv
 case $stack in
-    default) pythons='3.11 3.12 3.13' ;;
+    default) pythons='3.11 3.12' ;;
     torch2.1) pythons='3.10 3.11' ;;
     floor) pythons='3.8' ;;
     torch2.4) pythons='3.12' ;;

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Callable, ContextManager, Mapping, Protocol, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -86,7 +87,13 @@ def replicas_of(optimizer: Optimizer, modules: Sequence[str],
     """
     if model is None or not is_sharded(model):
         return DDPReplicas(optimizer, modules, names, estimator=estimator)
-    from .fsdp import FSDPReplicas
+    try:
+        from .fsdp import FSDPReplicas
+    except ImportError as error:  # of what is not public in torch
+        raise ValueError(
+            'AGVM cannot measure FullyShardedDataParallel of torch '
+            f'{torch.__version__} ({error}): change torch, or train with '
+            'DistributedDataParallel') from error
 
     return FSDPReplicas(
         optimizer, modules, names, estimator=estimator, model=model)

@@ -1,5 +1,6 @@
 """Under FSDP the sums are those of DDP, and a run resumes to the bit."""
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from torch import nn
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
 from agvm_mm.measuring.fsdp import FLAT_PARAM, UNIT, _check_torch
+from agvm_mm.measuring.replicas import replicas_of
 from tests.commands import load
 from tests.distributed import run_ranks
 from tests.stack import fsdp
@@ -216,3 +218,15 @@ def test_another_fsdp_is_refused(lacks):
     delattr(unit if lacks in UNIT else flat_param, lacks)
     with pytest.raises(ValueError, match=f'has no {lacks}: change torch, or'):
         _check_torch(unit)
+
+
+def test_an_fsdp_without_its_hooks_is_refused(monkeypatch):
+    """A module of torch's that is not public, and is taken away here."""
+    monkeypatch.setattr('agvm_mm.measuring.replicas.is_sharded',
+                        lambda model: True)
+    monkeypatch.delitem(sys.modules, 'agvm_mm.measuring.fsdp')
+    monkeypatch.setitem(
+        sys.modules,
+        'torch.distributed.algorithms._comm_hooks.default_hooks', None)
+    with pytest.raises(ValueError, match='FullyShardedDataParallel of torch'):
+        replicas_of(None, [], {}, estimator='replica', model=nn.Linear(1, 1))

@@ -11,7 +11,7 @@ from tests.commands import ROOT, call, run, scalars
 def test_an_unknown_stack(tool, arguments):
     output = call('bash', f'tools/{tool}', *arguments, status=1)
     assert 'unknown arguments: --stack' in output
-    allowed = 'torch2.1, floor, torch2.4, onedl or next'
+    allowed = 'default, torch2.1, floor, torch2.4, onedl or next'
     assert f'allowed: --stack {allowed}' in output
 
 
@@ -26,6 +26,7 @@ def _checkout(tmp_path):
 
 
 @pytest.mark.parametrize(('stack', 'needed'), [
+    ('default', '3.11 or 3.12'),
     ('torch2.1', '3.10 or 3.11'),
     ('floor', '3.8'),
     ('torch2.4', '3.12'),

@@ -2,8 +2,8 @@
 
 Under accumulation an iteration is a micro-batch, of which an update has
 several. ``docs/accumulation.md`` shows these tables, and a test holds that no
-hook, sampler or averaged model of MMEngine, MMDetection and MMSegmentation is
-left out.
+hook, sampler or averaged model of MMEngine, MMDetection and MMSegmentation, or
+of their OneDL forks, is left out.
 """
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ HOOK_COUNTS: dict[str, dict[str, int | None]] = {
     'LoggerHook': dict(interval=10, interval_exp_name=None),
     'MeanTeacherHook': dict(interval=1),
     'MemoryProfilerHook': dict(interval=50),
+    'TrainAugmentDetVisualizationHook': dict(interval=50),
 }
 HOOKS = {
     'CheckInvalidLossHook': SCALED,
@@ -54,6 +55,7 @@ HOOKS = {
     'SyncNormHook': NONE,
     'TotalBatchSizeHook': NONE,
     'TrackVisualizationHook': NONE,
+    'TrainAugmentDetVisualizationHook': SCALED,
     'UpdateEMAHook': BY_UPDATE,
     'UpdateParamSchedulerHook': BY_UPDATE,
     'YOLOXModeSwitchHook': NONE,

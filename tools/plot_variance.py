@@ -1,11 +1,14 @@
 """Plot what AGVM measured and did in a run: one colour a module.
 
 From the JSON log, in the manner of the paper's Figure 1: each module's
-gradient variance, learning-rate factor and gradient noise scale.
+gradient variance, learning-rate factor and gradient noise scale. Several runs
+are drawn side by side, on the same axes.
 """
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 import sys
 from pathlib import Path
 from typing import Sequence
@@ -26,47 +29,84 @@ PANELS = (
 SMOOTHING = 0.8  # momentum of the strong trace
 
 
-def smoothed(values: list[float]) -> list[float]:
-    """The moving average of a trace, from its first value on."""
-    trace = []
+def smoothed(values: list[float], logarithmic: bool) -> list[float]:
+    """The moving average of a trace, from its first value on.
+
+    Args:
+        values (list[float]): The trace.
+        logarithmic (bool): Whether it is drawn on such an axis, where the
+            average of what one sees is the geometric one.
+    """
+    trace: list[float] = []
     for value in values:
+        value = math.log(value) if logarithmic else value
         last = trace[-1] if trace else value
         trace.append(SMOOTHING * last + (1 - SMOOTHING) * value)
-    return trace
+    return [math.exp(value) for value in trace] if logarithmic else trace
 
 
-def plot(rows: list[dict], title: str, out: Path) -> None:
-    """Draw the panels of all modules.
+def spread(rows: list[dict]) -> float:
+    """How far the modules' variances are apart: largest over smallest.
 
     Args:
         rows (list[dict]): From :func:`read_log`.
-        title (str): Of the figure.
+
+    Returns:
+        float: Of their medians over the run; 1 where they are aligned.
+    """
+    medians = [
+        statistics.median(row[key] for row in rows if key in row)
+        for key in (f'agvm/variance/{module}' for module in modules_of(rows))
+    ]
+    return max(medians) / max(min(medians), 1e-6)
+
+
+def plot(runs: dict[str, list[dict]], out: Path) -> None:
+    """Draw the panels of all modules, one column a run.
+
+    Args:
+        runs (dict[str, list[dict]]): Title and rows of each run, which are
+            from :func:`read_log`.
         out (Path): PNG to write.
     """
+    modules = dict.fromkeys(
+        module for rows in runs.values() for module in modules_of(rows))
     figure, axes = plt.subplots(
-        len(PANELS), sharex=True, figsize=(9, 9), layout='constrained')
-    for (quantity, label, logarithmic), axis in zip(PANELS, axes):
-        for index, module in enumerate(modules_of(rows)):
-            key = f'agvm/{quantity}/{module}'
-            points = [(row['step'], row[key]) for row in rows if key in row]
-            if not points:
-                continue
-            steps, values = zip(*points)
-            colour = f'C{index}'
-            axis.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
-            axis.plot(
-                steps,
-                smoothed(values),
-                color=colour,
-                linewidth=2,
-                label=module)
-        axis.set_ylabel(label)
-        axis.grid(alpha=0.3)
-        if logarithmic:
-            axis.set_yscale('log')
-    axes[0].set_title(title)
-    axes[-1].set_xlabel('iteration')
-    handles, labels = axes[0].get_legend_handles_labels()
+        len(PANELS),
+        len(runs),
+        sharex='col',
+        sharey='row',
+        squeeze=False,
+        figsize=(9 if len(runs) == 1 else 5.5 * len(runs), 9),
+        layout='constrained')
+    for column, (title, rows) in zip(axes.T, runs.items()):
+        for (quantity, label, logarithmic), axis in zip(PANELS, column):
+            for index, module in enumerate(modules):
+                key = f'agvm/{quantity}/{module}'
+                points = [
+                    (row['update'], row[key]) for row in rows
+                    if key in row and (row[key] > 0 or not logarithmic)
+                ]
+                if not points:
+                    continue
+                updates, values = zip(*points)
+                colour = f'C{index}'
+                axis.plot(
+                    updates, values, color=colour, alpha=0.25, linewidth=1)
+                axis.plot(
+                    updates,
+                    smoothed(values, logarithmic),
+                    color=colour,
+                    linewidth=2,
+                    label=module)
+            if logarithmic:
+                axis.set_yscale('log')
+            if axis.get_subplotspec().is_first_col():
+                axis.set_ylabel(label)
+            axis.grid(alpha=0.3)
+        column[0].set_title(title)
+        column[-1].set_xlabel('update')
+    handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc='outside lower center', ncols=min(4, len(labels)))
     figure.savefig(out, dpi=120)
@@ -81,16 +121,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument('work_dir', type=Path, help='work dir of a run')
     parser.add_argument(
-        '--out', type=Path, help='PNG to write (default: WORK_DIR/agvm.png)')
+        'work_dirs',
+        nargs='+',
+        type=Path,
+        metavar='WORK_DIR',
+        help='work dir of a run')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        help='PNG to write (default: agvm.png in the first WORK_DIR)')
     args = parser.parse_args(argv)
-    out = args.out or args.work_dir / 'agvm.png'
+    out = args.out or args.work_dirs[0] / 'agvm.png'
+    runs = {}
     try:
-        rows = read_log(args.work_dir)
+        for work_dir in args.work_dirs:
+            name = work_dir.resolve().name
+            runs[str(work_dir) if name in runs else name] = read_log(work_dir)
     except ValueError as error:
         sys.exit(f'plot_variance.py: {error}')
-    plot(rows, args.work_dir.resolve().name, out)
+    plot(runs, out)
+    for title, rows in runs.items():
+        print(f"{title}: the largest of the modules' variances is "
+              f'{spread(rows):.1f} times the smallest (medians)')
     print(f'wrote {out}')
 
 

@@ -6,7 +6,10 @@ import math
 from pathlib import Path
 from typing import Mapping
 
+from mmengine.config import Config
 from mmengine.logging import MessageHub
+
+from ..large_batch.settings import wrappers_of
 
 
 def log_measurement(hub: MessageHub, name: str | None,
@@ -35,16 +38,18 @@ def log_measurement(hub: MessageHub, name: str | None,
 
 
 def read_log(work_dir: Path) -> list[dict]:
-    """Read the training rows of a work dir, in the order of iterations.
+    """Read the training rows of a work dir, in the order of updates.
 
     A resumed run writes a log of its own, so rows of earlier logs are taken up
-    to where the next one starts.
+    to where the next one starts. Its iterations may be other parts of an
+    update than those before it, as on another number of processes.
 
     Args:
         work_dir (Path): Where a runner logged, with LocalVisBackend.
 
     Returns:
-        list[dict]: Rows of the JSON log that hold AGVM's scalars.
+        list[dict]: Rows of the JSON log that hold AGVM's scalars, each with
+        the parameter updates done as its 'update'.
 
     Raises:
         ValueError: If there is no log, or no AGVM in it.
@@ -55,17 +60,28 @@ def read_log(work_dir: Path) -> list[dict]:
                          'the --work-dir of a training run')
     rows: list[dict] = []
     for log in logs:
+        iterations = _iterations_per_update(log.with_name('config.py'))
         lines = map(json.loads, log.read_text().splitlines())
-        earlier = [
-            row for row in lines
-            if 'loss' in row and (not rows or row['step'] < rows[0]['step'])
+        own = [
+            dict(row, update=math.ceil(row['step'] / iterations))
+            for row in lines if 'loss' in row
         ]
-        rows = earlier + rows
+        first = rows[0]['update'] if rows else math.inf
+        rows = [row for row in own if row['update'] < first] + rows
     rows = [row for row in rows if any(k.startswith('agvm/') for k in row)]
     if not rows:
         raise ValueError(f'{logs[0]} holds no agvm/ scalars: the run used no '
                          'AGVMOptimWrapper, or ended before agvm.begin')
     return rows
+
+
+def _iterations_per_update(path: Path) -> int:
+    """By the config that MMEngine dumps beside a log, if it did."""
+    if not path.is_file():
+        return 1
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    return max((wrapper.get('accumulative_counts', 1)
+                for wrapper in wrappers_of(cfg).values()), default=1)
 
 
 def modules_of(rows: list[dict]) -> list[str]:

@@ -40,8 +40,10 @@ def test_one_of_several_wrappers_logs_under_a_name_of_its_own(request):
     }
 
 
-def write_log(folder, rows):
+def write_log(folder, rows, config=None):
     folder.mkdir(parents=True)
+    if config is not None:
+        (folder / 'config.py').write_text(config)
     (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, rows)))
 
 
@@ -54,7 +56,22 @@ def test_a_resumed_run_replaces_what_it_did_again(tmp_path):
     rows = read_log(tmp_path)
     assert [row['step'] for row in rows] == [1, 2, 3, 4, 5]
     assert [row.get('resumed') for row in rows] == [None] * 2 + [True] * 3
+    assert [row['update'] for row in rows] == [1, 2, 3, 4, 5]
     assert modules_of(rows) == ['neck']
+
+
+def test_updates_of_a_run_that_resumes_on_fewer_processes(tmp_path):
+    row = {'loss': 1.0, 'agvm/variance/neck': 0.1}
+    write_log(tmp_path / '1/vis_data',
+              [dict(row, step=step) for step in (2, 4, 6)],
+              'optim_wrapper = dict(accumulative_counts=2)')
+    write_log(tmp_path / '2/vis_data',
+              [dict(row, step=step, resumed=True) for step in (12, 15, 16)],
+              'optim_wrapper = dict(g=dict(optimizer={}, '
+              'accumulative_counts=4), d=dict(optimizer={}))')
+    rows = read_log(tmp_path)
+    assert [row['update'] for row in rows] == [1, 2, 3, 4, 4]
+    assert [row.get('resumed') for row in rows] == [None] * 2 + [True] * 3
 
 
 def test_no_log_and_no_agvm_are_errors(tmp_path):

@@ -14,6 +14,30 @@ def test_plot(trained, tmp_path):
     assert (trained[0] / 'agvm.png').is_file()
 
 
+def test_runs_side_by_side(trained, tmp_path, capsys):
+    out = tmp_path / 'both.png'
+    work_dir = str(trained[0])
+    plot_variance.main([work_dir, work_dir, '--out', str(out)])
+    one, other, wrote = capsys.readouterr().out.splitlines()
+    assert one.startswith(f'{trained[0].name}: the largest of the modules')
+    assert other.startswith(f'{work_dir}: the largest of')
+    assert one.split(': ')[1] == other.split(': ')[1]
+    assert wrote == f'wrote {out}'
+    image = cv2.imread(str(out))
+    height, width, _ = image.shape
+    assert width > 1200 > height - 100
+    halves = image[:, :width // 2], image[:, width // 2:]
+    assert all(half.std() > 10 for half in halves)
+
+
+def test_the_spread_is_of_the_medians():
+    rows = [{
+        'agvm/variance/neck': neck,
+        'agvm/variance/backbone': 0.6
+    } for neck in (0.2, 0.3, 100)]
+    assert plot_variance.spread(rows) == pytest.approx(2)
+
+
 def test_a_folder_without_a_log_is_named(tmp_path):
     with pytest.raises(
             SystemExit,

@@ -75,6 +75,7 @@ def test_a_short_demo(tmp_path):
         'bash',
         ROOT / 'tools/demo.sh',
         '--cfg-options',
+        'total_batch_size=32',
         'train_cfg.max_epochs=1',
         'train_cfg.val_interval=1',
         'train_dataloader.dataset.indices=64',
@@ -84,6 +85,14 @@ def test_a_short_demo(tmp_path):
         'default_hooks.logger.interval=1',
         cwd=tmp_path,
         WORK_DIR=str(tmp_path))
-    assert re.search(r'\[demo\] coco/bbox_mAP: [0-9.]+', output)
+    names = ['without-agvm', 'with-agvm']
+    assert re.findall(r'\[demo\] (.*): coco/bbox_mAP: [0-9.]+', output) == names
+    assert re.findall("(.*): the largest of the modules' variances is [0-9.]+ "
+                      'times the smallest', output) == names
     assert (tmp_path / 'agvm.png').stat().st_size > 10000
-    assert scalars(tmp_path)[-1]['agvm/num_replicas'] == 2
+    rows = {name: scalars(tmp_path / name)[-1] for name in names}
+    assert {row['agvm/num_replicas'] for row in rows.values()} == {4}
+    factors = [[value for key, value in row.items() if 'lr_scale' in key]
+               for row in rows.values()]
+    assert set(factors[0]) == {1}
+    assert len(set(factors[1])) > 1

@@ -1,5 +1,5 @@
-# A batch that is large for its data: 180 updates of 128 images. There the modules'
-# gradient variances fall apart without AGVM; tools/demo.sh shows it.
+# A batch that is large for its data: 180 updates of 128 images. There the
+# gradient variances of the modules fall apart; tools/demo.sh shows it.
 _base_ = '../study/faster-rcnn_r18_fpn_digits.py'
 model = dict(backbone=dict(init_cfg=None))  # from scratch
 

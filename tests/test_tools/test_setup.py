@@ -86,7 +86,8 @@ def test_a_short_demo(tmp_path):
         cwd=tmp_path,
         WORK_DIR=str(tmp_path))
     names = ['without-agvm', 'with-agvm']
-    assert re.findall(r'\[demo\] (.*): coco/bbox_mAP: [0-9.]+', output) == names
+    told = re.findall(r'\[demo\] (.*): coco/bbox_mAP: [0-9.]+', output)
+    assert told == names
     assert re.findall("(.*): the largest of the modules' variances is [0-9.]+ "
                       'times the smallest', output) == names
     assert (tmp_path / 'agvm.png').stat().st_size > 10000

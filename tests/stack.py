@@ -27,6 +27,14 @@ frozen_left_out = pytest.mark.skipif(
     reason='MMEngine 0.10.3 leaves no frozen parameter out of its groups')
 
 
+def lars_marked(paths):
+    """Configs as parameters of a test that builds their optimizers."""
+    return [
+        pytest.param(path, marks=[lars] if '_lars_' in str(path) else [])
+        for path in paths
+    ]
+
+
 def read(file):
     """What torch saved, by its safe loader where there is one."""
     return torch.load(file, weights_only=not OLD_LOADER)

@@ -19,7 +19,7 @@ from agvm_mm.datasets import write_digits
 from agvm_mm.engine.plan import agvm_options, measured_updates
 from agvm_mm.large_batch import resolve, square_root_lr
 from agvm_mm.large_batch.plan import learning_rates, make_plan
-from tests.stack import lars
+from tests.stack import lars, lars_marked
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 LADDER = sorted(p for p in CONFIGS.glob('[a-z]*/*.py') if '_bs' in p.name)
@@ -167,7 +167,7 @@ def test_twins_differ_by_the_optimizer_alone(path):
             assert expected == theirs
 
 
-@pytest.mark.parametrize('path', LADDER, ids=ids)
+@pytest.mark.parametrize('path', lars_marked(LADDER), ids=ids)
 def test_partition_and_optimizer(path):
     cfg = load(path)
     model = build_on_meta(cfg)

@@ -10,6 +10,7 @@ from new_style.files import CLASSIC, twin_of
 from partitions.models import build_on_meta
 
 import agvm_mm  # noqa: F401
+from tests.stack import lars, lars_marked
 
 BASES = sorted((CLASSIC / '_base_').rglob('*.py'))
 # One of each pipeline, and each optimizer.
@@ -42,6 +43,7 @@ def new_style(path):
     return Config.fromfile(python_configs.TARGET / twin_of(path))
 
 
+@lars  # The module of its class is part of what is written.
 def test_the_new_style_is_up_to_date():
     """Up to the line breaks, which yapf's releases place differently."""
     written = {
@@ -106,7 +108,7 @@ def built(cfg):
 
 
 # The wrapper of the last is for GPUs.
-@pytest.mark.parametrize('name', WHOLE[:-1])
+@pytest.mark.parametrize('name', lars_marked(WHOLE[:-1]))
 def test_it_builds_the_same_model_and_optimizer(name, tmp_path):
     new, classic = map(built, both_styles(name, tmp_path))
     assert new == classic

@@ -1,8 +1,8 @@
 """Plot what AGVM measured and did in a run: one colour a module.
 
-From the JSON log, in the manner of the paper's Figure 1: each module's
-gradient variance, learning-rate factor and gradient noise scale. Several runs
-are drawn side by side, on the same axes.
+From the JSON log: each module's gradient variance, learning-rate factor, the
+variance of its steps, which AGVM aligns, and gradient noise scale. Several
+runs are drawn side by side, on the same axes.
 """
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ import matplotlib.pyplot as plt
 PANELS = (
     ('variance', 'gradient variance', True),
     ('lr_scale', 'learning-rate factor', False),
+    ('step_variance', 'variance of the steps\n(variance x factor²)', True),
     ('noise_scale', 'gradient noise scale\n(samples)', True),
 )
 SMOOTHING = 0.8  # momentum of the strong trace
@@ -45,18 +46,40 @@ def smoothed(values: list[float], logarithmic: bool) -> list[float]:
     return [math.exp(value) for value in trace] if logarithmic else trace
 
 
+def points_of(rows: list[dict], quantity: str,
+              module: str) -> list[tuple[int, float]]:
+    """The updates of a run and a module's values there.
+
+    Args:
+        rows (list[dict]): From :func:`read_log`.
+        quantity (str): Of :data:`PANELS`. A module's steps are its learning
+            rate times its gradient: their variance, over that of the common
+            rate, is what the paper writes eta^2 (1 - cos).
+        module (str): Its name.
+    """
+    if quantity == 'step_variance':
+        scales = dict(points_of(rows, 'lr_scale', module))
+        return [(update, variance * scales[update]**2)
+                for update, variance in points_of(rows, 'variance', module)
+                if update in scales]
+    key = f'agvm/{quantity}/{module}'
+    return [(row['update'], row[key]) for row in rows if key in row]
+
+
 def spread(rows: list[dict]) -> float:
-    """How far the modules' variances are apart: largest over smallest.
+    """How far the variances of the modules' steps are apart.
 
     Args:
         rows (list[dict]): From :func:`read_log`.
 
     Returns:
-        float: Of their medians over the run; 1 where they are aligned.
+        float: The largest over the smallest of their medians over the run; 1
+        where they are aligned.
     """
     medians = [
-        statistics.median(row[key] for row in rows if key in row)
-        for key in (f'agvm/variance/{module}' for module in modules_of(rows))
+        statistics.median(value for _, value in points)
+        for points in (points_of(rows, 'step_variance', module)
+                       for module in modules_of(rows)) if points
     ]
     return max(medians) / max(min(medians), 1e-6)
 
@@ -77,16 +100,13 @@ def plot(runs: dict[str, list[dict]], out: Path) -> None:
         sharex='col',
         sharey='row',
         squeeze=False,
-        figsize=(9 if len(runs) == 1 else 5.5 * len(runs), 9),
+        figsize=(9 if len(runs) == 1 else 5.5 * len(runs), 11),
         layout='constrained')
     for column, (title, rows) in zip(axes.T, runs.items()):
         for (quantity, label, logarithmic), axis in zip(PANELS, column):
             for index, module in enumerate(modules):
-                key = f'agvm/{quantity}/{module}'
-                points = [
-                    (row['update'], row[key]) for row in rows
-                    if key in row and (row[key] > 0 or not logarithmic)
-                ]
+                points = [(update, value) for update, value in points_of(
+                    rows, quantity, module) if value > 0 or not logarithmic]
                 if not points:
                     continue
                 updates, values = zip(*points)
@@ -142,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f'plot_variance.py: {error}')
     plot(runs, out)
     for title, rows in runs.items():
-        print(f"{title}: the largest of the modules' variances is "
+        print(f"{title}: the largest variance of the modules' steps is "
               f'{spread(rows):.1f} times the smallest (medians)')
     print(f'wrote {out}')
 

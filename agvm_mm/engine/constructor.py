@@ -1,7 +1,6 @@
 """Builds an optimizer whose parameter groups are AGVM's modules."""
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import Any, Mapping
 
@@ -24,6 +23,11 @@ from agvm_mm.algorithm.partition import (
 from agvm_mm.measuring.replicas import is_sharded
 from agvm_mm.measuring.treatment import check_optimizer
 
+from .inherited import (
+    check_optimizer_keys,
+    check_paramwise_keys,
+    check_wrapper_keys,
+)
 from .options import checked_options
 from .regroup import rebuilt, regrouped
 
@@ -69,30 +73,34 @@ class AGVMOptimWrapperConstructor:
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
         self.paramwise_cfg = paramwise_cfg
         wrapper = self.optim_wrapper_cfg.setdefault('type', 'AGVMOptimWrapper')
-        _check_keys(wrapper, self.optim_wrapper_cfg)
+        check_wrapper_keys(
+            _class_of(OPTIM_WRAPPERS, wrapper), self.optim_wrapper_cfg)
         options = checked_options(self.optim_wrapper_cfg.get('agvm'))
         optimizer = self.optim_wrapper_cfg.get('optimizer')
         if not isinstance(optimizer, dict):
             raise ValueError(
                 'optim_wrapper.optimizer must be a dict, as '
                 f"optimizer=dict(type='SGD', lr=0.02), but got {optimizer!r}")
-        if not _is_registered(OPTIMIZERS, optimizer.get('type')):
+        kind = _class_of(OPTIMIZERS, optimizer.get('type'))
+        if kind is None:
             raise ValueError(
                 f'optim_wrapper.optimizer.type={optimizer.get("type")!r} is '
                 'not a registered optimizer; list the module that registers '
                 'it in custom_imports, or install its library')
+        check_optimizer_keys(kind, optimizer)
         if not _takes_agvm(wrapper):
             raise ValueError(
                 f'optim_wrapper.type={wrapper!r} takes no agvm: set it to '
                 "'AGVMOptimWrapper' or 'AGVMAmpOptimWrapper'")
         self.modules = options['modules']
         self.base_constructor = options['base_constructor']
-        if not _is_registered(OPTIM_WRAPPER_CONSTRUCTORS,
-                              self.base_constructor):
+        base = _class_of(OPTIM_WRAPPER_CONSTRUCTORS, self.base_constructor)
+        if base is None:
             raise ValueError(
                 f'agvm.base_constructor={self.base_constructor!r} is not a '
                 'registered optimizer wrapper constructor; list the module '
                 'that registers it in custom_imports')
+        check_paramwise_keys(base, paramwise_cfg, optimizer)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper for a model, which DDP or FSDP may wrap."""
@@ -131,47 +139,22 @@ class AGVMOptimWrapperConstructor:
         return OPTIM_WRAPPERS.build(
             cfg,
             default_args=dict(
-                optimizer=optimizer,
-                plain_layout=plain_layout,
-                model=wrapped))
-
-
-def _check_keys(wrapper: str | type, settings: dict) -> None:
-    """Refuse what a wrapper of this package takes as nothing."""
-    kind = _class_of(wrapper)
-    if kind is None or not kind.__module__.startswith('agvm_mm.'):
-        return  # Others may take what their signatures do not tell.
-    # MMEngine marks what comes from another library's config by its scope.
-    known = {'type', '_scope_'}.union(*(
-        inspect.signature(base.__init__).parameters  # type: ignore[misc]
-        for base in kind.__mro__))
-    for key in settings:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            mend = f'did you mean {near[0]}?' if near else 'leave it out'
-            raise ValueError(
-                f'optim_wrapper.{key} is unknown to {kind.__name__}: {mend}')
+                optimizer=optimizer, plain_layout=plain_layout, model=wrapped))
 
 
 def _takes_agvm(wrapper: str | type) -> bool:
-    kind = _class_of(wrapper)
+    kind = _class_of(OPTIM_WRAPPERS, wrapper)
     # build() tells that nobody has registered it.
     return kind is None or 'agvm' in inspect.signature(kind).parameters
 
 
-def _class_of(wrapper: str | type) -> type | None:
-    if not isinstance(wrapper, str):
-        return wrapper
-    with OPTIM_WRAPPERS.switch_scope_and_registry(None) as registry:
-        return registry.get(wrapper)
-
-
-def _is_registered(registry: Registry, kind: Any) -> bool:
+def _class_of(registry: Registry, kind: Any) -> Any:
+    """What a registry builds of a ``type``; None if it cannot."""
     if not isinstance(kind, str):
-        return callable(kind)
+        return kind if callable(kind) else None
     # In the config's default scope, where build() looks too.
     with registry.switch_scope_and_registry(None) as scoped:
-        return scoped.get(kind) is not None
+        return scoped.get(kind)
 
 
 def _tell_left_out(name_of: Mapping[nn.Parameter, str],

@@ -175,6 +175,7 @@ def num_train_images(cfg: Config) -> int:
 
     Raises:
         FileNotFoundError: If they are neither stated nor there.
+        ValueError: If none is left.
     """
     if cfg.get('num_train_images') is not None:
         return cfg.num_train_images
@@ -185,3 +186,11 @@ def num_train_images(cfg: Config) -> int:
         raise FileNotFoundError(
             f'{error.filename} is not there to count the training images: '
             'place the data, or set num_train_images') from error
+    except ValueError as error:
+        # MMEngine's, which has nothing to put together.
+        if 'need at least one array' not in str(error):
+            raise
+        raise ValueError(
+            'train_dataloader.dataset finds no image with a label: its '
+            'metainfo.classes must be the names in its annotations, letter by '
+            'letter, and its data_prefix their folder') from error

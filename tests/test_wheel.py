@@ -69,7 +69,9 @@ def build(kind, source, folder):
 def venv(folder, wheel):
     """A new environment with a wheel in it that sees the stack beside it.
 
-    The stack's own .pth files, and so this checkout, are not read there.
+    The stack's own .pth files, and so this checkout, are not read there, but
+    for the one of setuptools: MMEngine imports distutils, which newer Python
+    has of setuptools alone.
     """
     call(sys.executable, '-m', 'venv', '--without-pip', folder)
     python = folder / 'bin/python'
@@ -80,7 +82,11 @@ def venv(folder, wheel):
         PYTHONPATH='')
     site, = folder.glob('lib/python*/site-packages')
     stack = [path for path in sys.path if path.endswith('-packages')]
-    (site / 'stack.pth').write_text('\n'.join(stack))
+    own = [
+        file.read_text() for path in stack
+        for file in Path(path).glob('distutils-precedence.pth')
+    ]
+    (site / 'stack.pth').write_text('\n'.join([*stack, *own]))
     return python, site
 
 

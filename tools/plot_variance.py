@@ -19,6 +19,7 @@ from agvm_mm.engine.logs import modules_of, read_log
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogFormatter
 
 # What is logged, as what it is shown, and whether its axis is logarithmic.
 PANELS = (
@@ -121,6 +122,8 @@ def plot(runs: dict[str, list[dict]], out: Path) -> None:
                     label=module)
             if logarithmic:
                 axis.set_yscale('log')
+                axis.yaxis.set_major_formatter(LogFormatter())
+                axis.yaxis.set_minor_formatter(LogFormatter())
             if axis.get_subplotspec().is_first_col():
                 axis.set_ylabel(label)
             axis.grid(alpha=0.3)

@@ -34,7 +34,7 @@ train_cfg = dict(max_epochs=12, val_interval=12)
 optim_wrapper = dict(
     type='AGVMOptimWrapper',
     constructor='AGVMOptimWrapperConstructor',
-    optimizer=dict(lr=0.08),
+    optimizer=dict(lr=0.04),
     clip_grad=dict(max_norm=5),
     # So short a training has no time to settle: as often, and as soon, as in
     # the study of docs/study.md.

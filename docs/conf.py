@@ -43,4 +43,4 @@ html_static_path = ['_site/static']
 html_css_files = ['site.css']
 html_math_renderer = 'mathml'
 html_copy_source = False
-html_show_sphinx = False
+html_show_copyright = html_show_sphinx = False

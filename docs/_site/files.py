@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Iterator
 
 from docutils import nodes
+from pygments.lexers import get_lexer_for_filename
+from pygments.util import ClassNotFound
 from sphinx import addnodes
 from sphinx.application import Sphinx
-
-# What a file holds, where that is not what its name ends in.
-LEXERS = {'.py': 'python', '.sh': 'bash', '.yml': 'yaml', '.cff': 'yaml'}
 
 
 def unlink_folders(app: Sphinx, tree: nodes.document) -> None:
@@ -41,18 +40,26 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
     for path in map(str, app.env.dlfiles):
         text = text_of(app, path)
         if text is not None:
-            suffix = Path(path).suffix
-            lexer = LEXERS.get(suffix, suffix[1:] or 'text')
-            code = app.builder.highlighter.highlight_block(text, lexer)
+            code = app.builder.highlighter.highlight_block(
+                text, language(path))
             title = html.escape(path)
             yield path, dict(
-                title=title, body=f'<h1>{title}</h1>\n{code}'), 'page.html'
+                title=title,
+                body=f'<h1 class="file">{title}</h1>\n{code}'), 'page.html'
+
+
+def language(path: str) -> str:
+    """What a file is written in, as Pygments names it."""
+    try:
+        return get_lexer_for_filename(path).aliases[0]
+    except ClassNotFound:
+        return 'text'
 
 
 def text_of(app: Sphinx, path: str) -> str | None:
     """What a file says; None of a picture, or where there is no file."""
     try:
-        return Path(app.srcdir, path).read_text()
+        return Path(app.srcdir, path).read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError):
         return None
 

@@ -49,7 +49,7 @@ def test_a_source_names_whose_it_is(rows, line):
     """By the optimizer, by the batch, by both, or one by one."""
     rows = [fake(*row) for row in rows]
     found = list(told('lr', rows, lambda row: row.source))
-    assert found == ([] if line is None else [f'lr: {line}'])
+    assert found == ([] if line is None else [f'**lr**: {line}'])
 
 
 @pytest.mark.parametrize(('value', 'unit', 'parts'), [

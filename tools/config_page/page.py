@@ -40,8 +40,8 @@ give its learning rates for most rows, nor any setting of LARS and LAMB: those
 here are starting points, by the rule given, and were not tuned.
 
 Below the tables stands where their numbers are from. What is neither the
-paper's nor official is ours, after what is named. In brackets is what both
-report: `36.7 (official 37.1)`.
+paper's nor official is ours, after what is named. Where both report a result,
+the official one is in brackets: `36.7 (official 37.1)`.
 """
 # A pipeline's title, and the unit of what is reported of it.
 PIPELINES = {
@@ -88,7 +88,7 @@ def page(rows: list[Row]) -> str:
         notes = [*sources(own), *reported(own, unit)]
         trained = [row.name for row in own if row.path in small]
         if trained:
-            notes.append(f'trained small here: {listed(trained)}')
+            notes.append(f'**trained small here**: {listed(trained)}')
         text += [
             textwrap.fill(
                 f'- {note}',

@@ -53,7 +53,7 @@ def told(title: str, rows: Sequence[Row],
     found = {row.path: re.sub('^ours: ', '', source(row)) for row in rows}
     names = list(dict.fromkeys(found.values()))
     if len(names) < 2:
-        yield from (f'{title}: {name}' for name in names)
+        yield from (f'**{title}**: {name}' for name in names)
         return
     optimizers = ['', *dict.fromkeys(row.optimizer for row in rows)]
     several = {
@@ -79,7 +79,7 @@ def told(title: str, rows: Sequence[Row],
             break
     names.sort(key=lambda name: optimizers.index(next(iter(keys[name]))[0]))
     parts = [f'{whose(list(keys[name]))}: {name}' for name in names]
-    yield f'{title}: ' + '; '.join(parts)
+    yield f'**{title}**: ' + '; '.join(parts)
 
 
 def whose(keys: Sequence[tuple[str, str]]) -> str:
@@ -119,4 +119,4 @@ def reported(rows: Sequence[Row], unit: str) -> Iterator[str]:
                 beside.setdefault(f'{rest} ({who})', []).append(row.name)
     if beside:
         said = (f'{rest}: {listed(own)}' for rest, own in beside.items())
-        yield f'reported beside it: {"; ".join(said)}'
+        yield f'**reported beside it**: {"; ".join(said)}'

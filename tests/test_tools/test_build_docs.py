@@ -22,14 +22,16 @@ LOADED = re.compile(r'<(?:script|img|link|iframe|source)\b[^>]*?'
 def _checkout(tmp_path_factory):
     """A copy, whose environment is that of this test."""
     copy = tmp_path_factory.mktemp('docs') / 'checkout'
-    for name in ('.github', 'agvm_mm', 'configs', 'docs', 'tools'):
+    for name in ('.ci', '.github', 'agvm_mm', 'configs', 'docs', 'tests',
+                 'tools'):
         shutil.copytree(
             ROOT / name,
             copy / name,
             symlinks=True,
             ignore=shutil.ignore_patterns('__pycache__'))
-    for name in ('LICENSE', 'README.md', 'pyproject.toml'):
-        shutil.copy(ROOT / name, copy)
+    for path in ROOT.iterdir():
+        if path.is_file() and path.name != '.git':
+            shutil.copy(path, copy)
     (copy / 'tools/setup.sh').write_text('exit 0\n')
     (copy / '.venv').symlink_to(sys.prefix)
     return copy

@@ -50,7 +50,7 @@ def build(checkout, status=0):
         checkout / 'tools/build_docs.sh',
         cwd=checkout,
         status=status,
-        timeout=240,
+        timeout=600,
         PYTHONPATH='')
 
 

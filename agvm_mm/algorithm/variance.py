@@ -25,12 +25,12 @@ def replica_covariance(sum_sq: Tensor, mean_sq: Tensor,
                        num_replicas: int) -> Tensor:
     r"""Estimate the trace S of a replica's gradient covariance, unbiasedly.
 
-    .. math:: S = \Big(\sum_r |g_r|^2 - n |G|^2\Big) / (n - 1)
+    .. math:: S = \Bigl(\sum_r |g_r|^2 - n |G|^2\Bigr) / (n - 1)
 
     Args:
-        sum_sq (Tensor): sum over replicas of |g_r|^2, of any shape (one
+        sum_sq (Tensor): sum over replicas of ``|g_r|^2``, of any shape (one
             element a module, usually).
-        mean_sq (Tensor): |G|^2, of the same shape.
+        mean_sq (Tensor): ``|G|^2``, of the same shape.
         num_replicas (int): n, at least 2.
 
     Returns:
@@ -53,13 +53,14 @@ def replica_variance(sum_sq: Tensor, mean_sq: Tensor,
 
     .. math:: \Phi = \frac{2 S / n}{|G|^2 + S / n}
 
-    The numerator estimates E|G1 - G2|^2 / 2 and the denominator E(|G1|^2 +
-    |G2|^2) / 2 over random halves; for halves of equal norm the quotient is
-    1 - cos(G1, G2). At n = 2 it is |g1 - g2|^2 / (|g1|^2 + |g2|^2) exactly.
+    Over random halves the numerator estimates ``E|G1 - G2|^2 / 2`` and the
+    denominator ``E(|G1|^2 + |G2|^2) / 2``; for halves of equal norm the
+    quotient is 1 - cos(G1, G2). At n = 2 it is ``|g1 - g2|^2 / (|g1|^2 +
+    |g2|^2)`` exactly.
 
     Args:
-        sum_sq (Tensor): sum over replicas of |g_r|^2, of any shape.
-        mean_sq (Tensor): |G|^2, of the same shape.
+        sum_sq (Tensor): sum over replicas of ``|g_r|^2``, of any shape.
+        mean_sq (Tensor): ``|G|^2``, of the same shape.
         num_replicas (int): n, at least 2.
 
     Returns:
@@ -118,9 +119,9 @@ class NoiseScale:
         """Take in one measurement.
 
         Args:
-            sum_sq (Tensor): sum over replicas of |g_r|^2, one element a
+            sum_sq (Tensor): sum over replicas of ``|g_r|^2``, one element a
                 module.
-            mean_sq (Tensor): |G|^2, likewise.
+            mean_sq (Tensor): ``|G|^2``, likewise.
             num_replicas (int): n, at least 2.
             samples_per_replica (float): b, the mean over replicas.
         """
@@ -136,7 +137,7 @@ class NoiseScale:
             self.signal)
 
     def values(self) -> dict[str, float]:
-        """B in samples, of the modules whose smoothed |mu_g|^2 is positive."""
+        """B in samples, where the smoothed ``|mu_g|^2`` is positive."""
         return {
             module: noise / signal
             for module, noise, signal in zip(self.modules, self.noise.tolist(),
@@ -145,7 +146,7 @@ class NoiseScale:
         }
 
     def state_dict(self) -> dict[str, dict[str, float]]:
-        """The smoothed S b (``noise``) and |mu_g|^2 (``signal``) by module."""
+        """The smoothed S b, as ``noise``, and ``|mu_g|^2``, as ``signal``."""
         return {
             'noise': dict(zip(self.modules, self.noise.tolist())),
             'signal': dict(zip(self.modules, self.signal.tolist())),

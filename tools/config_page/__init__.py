@@ -1,0 +1,1 @@
+"""What tools/config_table.py is made of."""

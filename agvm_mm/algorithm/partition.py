@@ -130,7 +130,8 @@ def _check_prefixes(owner_of: Mapping[str, str], module_of: Mapping[str, str],
         if module not in module_of.values():
             raise ValueError(
                 f'agvm.modules[{module!r}] is left without parameters: longer '
-                'prefixes of other modules claim all of them')
+                'prefixes of other modules claim all of them. Leave it out, '
+                'or name a longer prefix for it')
 
 
 def _owners(
@@ -155,7 +156,8 @@ def _owners(
             if prefix in owner_of:
                 raise ValueError(
                     f'agvm.modules: the prefix {prefix!r} is named twice, by '
-                    f'{owner_of[prefix]!r} and by {module!r}')
+                    f'{owner_of[prefix]!r} and by {module!r}: keep one of them'
+                )
             owner_of[prefix] = module
     return owner_of
 

@@ -25,7 +25,7 @@ from .safe_globals import safe_globals
 
 # How torch names what its safe loader found; the words are torch's.
 FOUND = (r'GLOBAL (\S+) was not an allowed', r'unsupported GLOBAL (\S+) whose',
-         r"got <class '([^']+)'>", r'(a checkpoint asks for .*?), which')
+         r"got <class '([^']+)'>", r'(getattr\(.*?\)) is asked for')
 
 # Runs in a shell, followed by the file to read and the file to write.
 WEIGHTS_ALONE = (

@@ -39,8 +39,8 @@ def _getattr(owner: type, name: str) -> Callable:
     """
     if name not in ATTRIBUTES.get(owner, ()):
         raise pickle.UnpicklingError(
-            f'a checkpoint asks for {owner!r}.{name}, which no checkpoint of '
-            'MMEngine needs; it is refused')
+            f'getattr({getattr(owner, "__name__", owner)}, {name!r}) is asked '
+            'for, which no checkpoint of MMEngine needs')
     return getattr(owner, name)
 
 

@@ -97,4 +97,5 @@ class SplitWriter:
 
 def _write_png(path: Path, image: np.ndarray) -> None:
     if not cv2.imwrite(str(path), image):
-        raise OSError(f'could not write {path}')
+        raise OSError(f'could not write {path}: the disk may be full, or the '
+                      'folder not yours to write in')

@@ -78,7 +78,8 @@ def warn_of_nothing(clock: Clock) -> None:
     last = min(clock.total_updates, clock.end)
     if clock.begin != 'auto' and last <= clock.begin:
         _warn(f'AGVM will do nothing: agvm.begin={clock.begin}, but agvm.end '
-              f'or the end of the training is {last}.')
+              f'or the end of the training is {last}. Set agvm.begin below '
+              'it, unless AGVM is meant to be off.')
 
 
 def _warn(message: str) -> None:

@@ -39,7 +39,7 @@ def world_size(launcher: str | None) -> int:
                 "pytorch, or set launcher='pytorch'")
         return get_world_size()
     if launcher not in WORLD_SIZE:
-        raise ValueError(f'launcher={launcher!r} is none of none, '
+        raise ValueError(f'launcher={launcher!r} is unknown: it must be none, '
                          f'{", ".join(WORLD_SIZE)}')
     if is_distributed():
         return get_world_size()

@@ -254,6 +254,16 @@ def test_anything_else_is_refused(tmp_path, monkeypatch, attack):
     assert not canary.exists()
 
 
+def test_it_is_told_which_attribute_a_checkpoint_asks_for(tmp_path):
+    path = tmp_path / 'crafted.pth'
+    torch.save(dict(a=Crafted(getattr, HistoryBuffer, 'statistics')), path)
+    if not is_installed('onedl-mmengine'):
+        with pytest.raises(
+                ValueError,
+                match=r"holds getattr\(HistoryBuffer, 'statistics'\), and"):
+            check_checkpoint(path)
+
+
 @pytest.fixture(name='payload')
 def _payload(tmp_path):
     """A checkpoint that makes a file when it is unpickled, and that file."""

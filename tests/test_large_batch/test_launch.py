@@ -38,7 +38,8 @@ def test_world_size(launcher, env, expected, monkeypatch):
     ('pytorch', "launcher='pytorch' .* expects WORLD_SIZE in the environment"),
     ('slurm', "launcher='slurm' .* expects SLURM_NTASKS in the environment"),
     ('mpi', "launcher='mpi' .* expects OMPI_COMM_WORLD_SIZE in the"),
-    ('torchrun', "launcher='torchrun' is none of none, pytorch, slurm, mpi"),
+    ('torchrun',
+     "launcher='torchrun' is unknown: it must be none, pytorch, slurm, mpi"),
 ])
 def test_a_launcher_that_tells_nothing(launcher, message):
     with pytest.raises(ValueError, match=message):

@@ -14,3 +14,6 @@ def test_make_digits(tmp_path, capsys):
             SystemExit,
             match=r'^make_digits\.py: .*exists and holds no Digits'):
         make_digits.main([str(tmp_path)])
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit, match=r'^make_digits\.py: .*directory'):
+        make_digits.main([f'{tmp_path}/file/digits'])

@@ -82,7 +82,7 @@ def _check_packaged(name: str) -> None:
     installed = MODULE2PACKAGE.get(package, package)
     if not is_installed(installed):
         raise ValueError(f'the config {name} is of the package {package}, '
-                         'which is not installed')
+                         'which is not installed: install it, or name a file')
     folder = Path(get_installed_path(installed), '.mim', 'configs')
     if not (folder / path).is_file():
         raise FileNotFoundError(

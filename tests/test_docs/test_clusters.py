@@ -79,8 +79,8 @@ def test_the_job_script(digits, tmp_path):
         'bash',
         '-c',
         # As sbatch takes them, before the script.
-        line.replace('sbatch ',
-                     'PATH=bin:$PATH sbatch --ntasks-per-node=1 ') + ' "$@"',
+        line.replace('sbatch ', 'PATH=bin:$PATH sbatch --ntasks-per-node=1 ',
+                     1) + ' "$@"',
         '-',
         *options(digits, *SHORT),
         cwd=tmp_path,

@@ -13,7 +13,8 @@ from tests.test_docs.pages import blocks, command
 
 PAGE = 'clusters.md'
 BY_HAND = 'NNODES=2 NODE_RANK=0 .* 8$'
-SHORT = ('train_cfg.max_epochs=1', 'train_cfg.val_interval=10')
+SHORT = ('train_cfg.max_epochs=1', 'val_cfg=None', 'val_dataloader=None',
+         'val_evaluator=None')
 
 
 def on_this_machine(line, port, **words):

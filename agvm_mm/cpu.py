@@ -82,12 +82,12 @@ def _take_over_from_slurm() -> None:
         check=True,
         stdout=subprocess.PIPE,
         text=True).stdout.split()
+    os.environ.setdefault('MASTER_ADDR', hosts[0])
     os.environ.setdefault('MASTER_PORT', '29500')
     os.environ.update(
         RANK=os.environ['SLURM_PROCID'],
         LOCAL_RANK=os.environ['SLURM_LOCALID'],
-        WORLD_SIZE=str(tasks),
-        MASTER_ADDR=hosts[0])
+        WORLD_SIZE=str(tasks))
 
 
 def _init_gloo() -> None:

@@ -3,9 +3,13 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
+
+from agvm_mm.cpu import _take_over_from_slurm
+from tests.slurm import stand_in
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason='with a GPU, agvm_mm.cpu does nothing')
@@ -66,6 +70,31 @@ def test_without_a_launcher_the_import_does_nothing():
                    check=True,
                    env=env,
                    timeout=120)
+
+
+@pytest.mark.parametrize('address', [None, '10.0.0.1'])
+def test_what_srun_tells(address, tmp_path, monkeypatch):
+    """The second task of two; an address that the user has set stays."""
+    for name in ('RANK', 'MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE',
+                 'LOCAL_RANK'):
+        # Set first, so that what is written here is taken back.
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+    if address:
+        monkeypatch.setenv('MASTER_ADDR', address)
+    monkeypatch.setenv(
+        'PATH', f'{stand_in(tmp_path / "bin")}{os.pathsep}'
+        f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}')
+    for name, value in dict(
+            STEP_NUM_TASKS='2',
+            PROCID='1',
+            LOCALID='0',
+            STEP_NODELIST='node').items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    _take_over_from_slurm()
+    names = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+    assert [os.environ[name] for name in names
+            ] == ['1', '0', '2', address or '127.0.0.1', '29500']
 
 
 # No other accelerator is here: the processes are told of one.

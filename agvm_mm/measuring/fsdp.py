@@ -79,7 +79,6 @@ class FSDPReplicas:
         _check_torch(model)
         self.units = [m for m in FSDP.fsdp_modules(model) if m._handle]
         for unit in self.units:
-            check_process_group(unit.process_group)
             if unit.cpu_offload.offload_params:
                 raise ValueError(
                     'AGVM measures where the gradients are made, but FSDP '
@@ -91,6 +90,8 @@ class FSDPReplicas:
                     f', but a {type(unit.module).__name__} has '
                     f'{unit.sharding_strategy}. Set sharding_strategy, or '
                     'train with DistributedDataParallel')
+            # Last: HYBRID_SHARD makes groups of its own.
+            check_process_group(unit.process_group)
 
     def check(self, model: nn.Module | None, micro_batches: int) -> None:
         """Refuse some devices; of the model, all is known from the start."""

@@ -146,6 +146,24 @@ def test_what_fsdp_cannot_measure():
         assert 'set cpu_offload=False' in offload
 
 
+def refuse_copies(rank):
+    """Two ranks that shard, in one of two nodes, as it were."""
+    alone = [dist.new_group([r]) for r in range(2)]
+    groups = (dist.new_group(), alone[rank])
+    for strategy in ('HYBRID_SHARD', '_HYBRID_SHARD_ZERO2'):
+        said, = refuse(
+            rank,
+            [(dict(sharding_strategy=strategy, process_group=groups), {})])
+        assert f'has ShardingStrategy.{strategy}. Set sharding_strate' in said
+        # Those that torch makes, of the one device of a CPU.
+        said, = refuse(rank, [(dict(sharding_strategy=strategy), {})])
+        assert 'Set sharding_strategy, or train with' in said
+
+
+def test_shards_with_copies_are_refused():
+    run_ranks(refuse_copies, 2)
+
+
 def refuse_own_group(rank):
     with pytest.raises(ValueError, match='leave process_group out'):
         build_wrapper(shard(ToyDetector(), process_group=dist.new_group()))

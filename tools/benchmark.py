@@ -19,7 +19,7 @@ from typing import Any, Callable, Sequence
 import torch
 from benchmarks import estimator, log_line, overhead, report, scale, step
 from benchmarks.training import PIPELINES, QUICK
-from rich.console import Console
+from command_line.console import new_console
 
 PARTS = ('overhead', 'step', 'estimator', 'scale')
 
@@ -212,9 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check(args)
     except ValueError as error:
         sys.exit(f'benchmark.py: {error}')
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)  # a log file has no width of its own
+    console = new_console()
     results = json.loads(args.out.read_text()) if args.out.exists() else {}
     results['machine'] = machine()
     runners = dict(

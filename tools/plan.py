@@ -6,21 +6,28 @@ With --from, a run's logged noise scales say which batches are worth running.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 from pathlib import Path
 from typing import Sequence
 
 from command_line.configs import load_config
+from command_line.console import new_console
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
-from rich.console import Console
+from partitions.models import silently
+from plans.memory import describe_memory
 from rich.table import Table
 
 from agvm_mm.engine.logs import modules_of, read_log
 from agvm_mm.engine.plan import agvm_options, doubts, measured_updates
 from agvm_mm.large_batch import linear_lr, square_root_lr
-from agvm_mm.large_batch.plan import Plan, drops, learning_rates, make_plan
+from agvm_mm.large_batch.plan import (
+    Plan,
+    drops,
+    learning_rates,
+    make_plan,
+    num_train_images,
+)
 from agvm_mm.large_batch.settings import type_name, wrappers_of
 
 
@@ -43,13 +50,16 @@ def describe(cfg: Config,
     if plan.epochs is not None:
         updates += (f' = {plan.epochs} epochs x {plan.updates_per_epoch:,}; '
                     'the last of an epoch is filled up')
+    else:
+        updates += f'; {_of_an_epoch(cfg, plan)}'
     other = [
         f'{batch:,}: {square_root_lr(peak, total, batch):.4g} or '
         f'{linear_lr(peak, total, batch):.4g}'
         for batch in (total // 2, total * 2) if batch
     ]
     lines = [
-        ('total batch', f'{total:,} = {plan.world_size} GPUs x '
+        ('total batch', f'{total:,} = {plan.world_size} GPU'
+         f'{"s" if plan.world_size > 1 else ""} x '
          f'{plan.samples_per_gpu} images x {plan.accumulative_counts} '
          f'micro-batch{"es" if plan.accumulative_counts > 1 else ""}'),
         ('updates', updates),
@@ -74,6 +84,23 @@ def describe(cfg: Config,
     ]
 
 
+def _of_an_epoch(cfg: Config, plan: Plan) -> str:
+    """The updates of an epoch, where the training counts iterations."""
+    try:
+        with silently():
+            images = num_train_images(cfg)
+    except Exception:
+        # Whatever a data set raises that is not there: the plan stands.
+        return 'those of an epoch are not known: set num_train_images'
+    per_epoch = images / plan.total_batch_size
+    return (f'an epoch of {images:,} images is {_short(per_epoch)} updates: '
+            f'{_short(plan.updates / per_epoch)} epochs in all')
+
+
+def _short(count: float) -> str:
+    return f'{count:,.0f}' if count >= 100 else f'{count:.3g}'
+
+
 def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
     """What the noise scales of a run say of this plan's batch.
 
@@ -94,10 +121,8 @@ def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
     """
     rows = read_log(work_dir)
     rows = rows[len(rows) // 2:]
-    table = Table(
-        title=f'noise scales of {work_dir}, medians of its second half',
-        title_justify='left')
-    table.add_column('module')
+    table = Table()
+    table.add_column('module', overflow='fold')
     for column in ('gains little beyond',
                    f'progress at {plan.total_batch_size:,}'):
         table.add_column(column, justify='right')
@@ -162,27 +187,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar='KEY=VALUE',
         help='change settings of the config, as total_batch_size=768')
     args = parser.parse_args(argv)
-    console = Console()
-    if not console.is_terminal and not os.environ.get('COLUMNS'):
-        # A file or a pipe has no width to wrap at.
-        console.width = 1000
+    console = new_console()
     with one_line('plan.py'):
         cfg = load_config(args.config, args.cfg_options)
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
         plan = make_plan(cfg, args.gpus)
+        memory = describe_memory(cfg, plan)
         for name in wrappers_of(cfg):
             title = Path(args.config).stem
-            table = Table(
-                title=title if name is None else f'{title}: {name}',
-                title_justify='left',
-                box=None,
-                show_header=False)
-            for line in describe(cfg, plan, name):
+            console.print(title if name is None else f'{title}: {name}')
+            table = Table(box=None, show_header=False)
+            table.add_column(no_wrap=True)
+            table.add_column(overflow='fold')
+            for line in [*describe(cfg, plan, name), *memory]:
                 table.add_row(*line)
             console.print(table)
         if args.work_dir is not None:
             noise, verdict = noise_table(args.work_dir, plan)
+            console.print(f'noise scales of {args.work_dir}, medians of its '
+                          'second half')
             console.print(noise)
             console.print(verdict)
         for name in wrappers_of(cfg):

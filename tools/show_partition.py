@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Sequence
 
 from command_line.configs import load_config
+from command_line.console import new_console
 from command_line.refusals import one_line
 from mmengine.config import DictAction
-from partitions.models import build_model
+from partitions.models import build_model, silently
 from partitions.page import build_page
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
@@ -43,10 +44,10 @@ def build_table(model: nn.Module, agvm: dict) -> Table:
     frozen = [n for n, p in parameters.items() if not p.requires_grad]
     rows['frozen, not stepped'] = frozen
 
-    table = Table(title=f'AGVM modules of {type(model).__name__}')
-    table.add_column('module')
+    table = Table()
+    table.add_column('module', overflow='fold')
     for column in ('tensors', 'parameters', 'share'):
-        table.add_column(column, justify='right')
+        table.add_column(column, justify='right', no_wrap=True)
     total = sum(p.numel() for p in parameters.values())
     for module, names in rows.items():
         count = sum(parameters[name].numel() for name in names)
@@ -57,8 +58,13 @@ def build_table(model: nn.Module, agvm: dict) -> Table:
     return table
 
 
-def main() -> None:
-    """Read the command line; print, or write the page."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line; print, or write the page.
+
+    Args:
+        argv (Sequence[str], optional): The command line. Defaults to None,
+            that of the process.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
@@ -78,7 +84,7 @@ def main() -> None:
         type=Path,
         metavar='FILE',
         help='write the modules of well-known models: docs/modules.md')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if (args.config is None) == (args.table is None):
         parser.error('give a config, or --table FILE')
     if args.table is not None:
@@ -87,7 +93,12 @@ def main() -> None:
     with one_line('show_partition.py'):
         cfg = load_config(args.config, args.cfg_options)
         agvm = cfg.get('optim_wrapper', {}).get('agvm', {})
-        Console().print(build_table(build_model(cfg), agvm))
+        with silently():
+            model = build_model(cfg)
+        table = build_table(model, agvm)
+    console = new_console()
+    console.print(f'AGVM modules of {type(model).__name__}')
+    console.print(table)
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Sequence
 
+from command_line.console import new_console
 from mmengine.config import Config
 from rich.console import Console
 from rich.progress import (
@@ -136,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=ROOT / 'docs',
         help='folder for study.md and its figures (default: docs)')
     args = parser.parse_args(argv)
-    console = Console()
+    console = new_console()
     # As Ctrl-C: what runs is stopped too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

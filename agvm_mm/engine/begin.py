@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import logging
 
-from mmengine.config import Config
 from mmengine.logging import MessageHub, print_log
 
 from agvm_mm.large_batch.warmup import (
@@ -13,6 +12,7 @@ from agvm_mm.large_batch.warmup import (
 )
 
 from .clock import Clock
+from .run_config import config_of_run
 
 
 def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
@@ -30,7 +30,7 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
         ValueError: If ``begin='auto'`` finds no warm-up, or the run is too
             short for it.
     """
-    cfg = _config_of_run(hub)
+    cfg = config_of_run(hub)
     iterations = clock.iterations or hub.get_info('max_iters')
     if cfg is None or not iterations:
         if clock.begin == 'auto' and last_call:
@@ -52,18 +52,6 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
             clock.begin,
             warm_up_updates(cfg, iterations // (epochs or 1),
                             clock.micro_batches, name))
-
-
-def _config_of_run(hub: MessageHub) -> Config | None:
-    text = hub.get_info('cfg')
-    if not text:
-        return None
-    try:
-        return Config.fromstring(text, '.py')
-    except Exception:
-        # Whatever a config may hold that has no source text. Who asked for
-        # begin='auto' is told that there is none.
-        return None
 
 
 def _warn_of_warm_up(begin: int, warm_up: int | None) -> None:

@@ -20,6 +20,7 @@ from .clipping import clip_all_shards, clipping
 from .clock import Clock
 from .groups import ModuleGroups
 from .layout import to_layout
+from .log_line import shorten_training_lines
 from .modulation import Modulation
 from .observer import Observer
 from .options import (
@@ -42,7 +43,8 @@ class AGVMMixin:
     ``train/agvm/lr_scale/<module>``, ``train/agvm/noise_scale/<module>`` (in
     samples), ``train/agvm/num_replicas`` and ``train/agvm/skipped``, how many
     measurements were due and could not be taken. A child of an
-    ``OptimWrapperDict`` logs its modules as ``<its name>.<module>``.
+    ``OptimWrapperDict`` logs its modules as ``<its name>.<module>``. Of these,
+    the printed line shows the factors.
 
     Args:
         optimizer (torch.optim.Optimizer): Its groups are modules, as
@@ -242,4 +244,5 @@ class AGVMMixin:
             self.clock.resume_at_iteration(hub.get_info('iter') or 0)
         if not told or self.clock.begin == 'auto':
             settle_begin(self.clock, hub, name, last_call=True)
+        shorten_training_lines(hub)
         self._started = True

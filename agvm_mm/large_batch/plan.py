@@ -182,6 +182,10 @@ def num_train_images(cfg: Config) -> int:
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
         return len(DATASETS.build(cfg.train_dataloader.dataset))
+    except AssertionError as error:  # as mmseg's, of an ann_file
+        raise FileNotFoundError(
+            f'the training images cannot be counted ({error}): place the '
+            'data, or set num_train_images') from error
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'{error.filename} is not there to count the training images: '

@@ -1,5 +1,6 @@
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 
 from agvm_mm.large_batch.plan import (
     _lr_of,
@@ -47,6 +48,21 @@ def test_images_are_stated_or_counted(digits):
     cfg.train_dataloader.dataset.data_root = 'nowhere/'
     with pytest.raises(FileNotFoundError, match='or set num_train_images'):
         num_train_images(cfg)
+
+
+def test_images_that_a_data_set_asserts_to_be_there(tmp_path):
+    cfg = toy_config(tmp_path, by_iteration=False)
+    cfg.train_dataloader.dataset.type = 'Asserts'
+    with pytest.raises(FileNotFoundError, match=r'no train\.txt.*num_train'):
+        num_train_images(cfg)
+
+
+@DATASETS.register_module()
+class Asserts:
+    """As mmseg's BaseSegDataset, of its ann_file."""
+
+    def __init__(self):
+        raise AssertionError('no train.txt')
 
 
 @pytest.mark.parametrize(('settings', 'rate'), [

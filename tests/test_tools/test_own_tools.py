@@ -85,6 +85,8 @@ def test_mmdets_own_train_tool_alone(digits, tmp_path):
     rows = scalars(tmp_path)
     assert [row['step'] for row in rows] == [2, 4, 6, 8]
     assert rows[-1]['agvm/num_replicas'] == 2
+    assert '  agvm/lr_scale/neck: ' in output
+    assert '  agvm/variance/neck: ' not in output
     assert 'The config states' not in output
     assert 'total_batch_size=4: 1 process x 2 samples x 2 micro-batches' in (
         output)

@@ -9,6 +9,8 @@ from tests.commands import ROOT, run
 DETECTOR = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 LARGEST = ('configs/faster_rcnn/'
            'faster-rcnn_r50_fpn_agvm-adamw_12e_bs1536_coco.py')
+SEMANTIC = ('configs/semantic_fpn/'
+            'semantic-fpn_r50_agvm-sgd_2500_bs2048_ade20k-512x512.py')
 BEGIN = 'optim_wrapper.agvm.begin='
 
 
@@ -30,7 +32,9 @@ def test_plan(plan):
                  '924 = 12 epochs x 77', '1,419,264', '0.0009798, AdamW',
                  '154 updates, from 9.798e-07', '9.798e-05 at update 616',
                  '768: 0.0006928 or 0.0004899',
-                 'from update 254 on, measures one in 5: 134 times', '96'):
+                 'from update 254 on, measures one in 5: 134 times', '96',
+                 "793 MiB: weights 159, gradients 158, DDP's copy of them 158",
+                 '16 images of 800 x 1344: inputs 197 MiB; backbone and neck'):
         assert line in output, line
     assert 'agvm.begin=' not in output
 
@@ -47,6 +51,21 @@ def test_begin(plan):
     assert "ends at update 155: set it to 255, or to 'auto'" in output
     with pytest.raises(SystemExit, match='states no warm-up: set agvm'):
         plan('--gpus', 8, '--cfg-options', f'{BEGIN}auto', 'param_scheduler=')
+
+
+@pytest.mark.parametrize(('options', 'line'), [
+    ((), '2,500; an epoch of 20,210 images is 9.87 updates: 253 epochs in all'
+     ),
+    (('num_train_images=204800', ),
+     'an epoch of 204,800 images is 100 updates: 25 epochs in all'),
+    (('num_train_images=', 'train_dataloader.dataset.data_root=nowhere'),
+     '2,500; those of an epoch are not known: set num_train_images'),
+])
+def test_an_epoch_of_a_run_by_iteration(options, line, capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '200')
+    main([str(ROOT / SEMANTIC), '--gpus', '16', '--cfg-options',
+          f'{BEGIN}225', *options])  # yapf: disable
+    assert line in capsys.readouterr().out
 
 
 def test_an_impossible_number_of_gpus():

@@ -37,7 +37,9 @@ def assert_every_module_is_logged(work_dir, output):
     for module in ('backbone', 'neck', 'bbox_head'):
         for quantity in ('variance', 'lr_scale'):
             assert f'agvm/{quantity}/{module}' in rows[1]
-            assert f'agvm/{quantity}/{module}: ' in output
+        # What is printed is the factors.
+        assert f'agvm/lr_scale/{module}: ' in output
+        assert f'agvm/variance/{module}: ' not in output
         # Off the measured updates the last values stand.
         key = f'agvm/lr_scale/{module}'
         assert [row[key] for row in rows[1::2]

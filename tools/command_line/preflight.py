@@ -1,14 +1,13 @@
 """Finds before a run is built what its wrapper would refuse."""
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from partitions.models import build_on_meta
+from partitions.models import build_on_meta, silently
 
 from agvm_mm.large_batch.launch import world_size
 from agvm_mm.large_batch.settings import with_agvm, wrappers_of
@@ -55,10 +54,8 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
         if 'agvm' in wrapper:
             check_replicas(
                 world_size(launcher), wrapper.get('accumulative_counts', 1))
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # The run itself says it all again.
     try:
-        with torch.random.fork_rng(devices=[]):
+        with silently(), torch.random.fork_rng(devices=[]):
             model = build_on_meta(cfg)
             build_optim_wrapper(model, cfg.optim_wrapper)
     except (NotImplementedError, RuntimeError):
@@ -69,5 +66,3 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
         told = ' '.join(str(error).split())
         raise ValueError('the model or its optim_wrapper cannot be built: '
                          f'{type(error).__name__}: {told}') from error
-    finally:
-        logging.disable(level)

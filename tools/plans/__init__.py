@@ -1,0 +1,1 @@
+"""What ``plan.py`` tells beside the updates."""

@@ -20,11 +20,13 @@ ENTRIES = [
     for entry in re.findall(r'^- `([^`]+)`$', PAGE, re.MULTILINE)
 ]
 # Whose sentences are what the tool is asked for, or a page of their own.
-TABLES = ('known.py', 'make_digits.py', 'optimizer_table.py', 'plan.py',
-          'plot_variance.py', 'pretrain_digits.py', 'show_partition.py')
+TABLES = ('known.py', 'make_digits.py', 'memory.py', 'optimizer_table.py',
+          'plan.py', 'plot_variance.py', 'pretrain_digits.py',
+          'show_partition.py')
 NO_MESSAGES = (
     # Of torch, as it is searched for.
     r'GLOBAL (\S+) was not an allowed',
+    r'agvm/(variance|noise_scale',
     r'unsupported GLOBAL (\S+) whose',
     r'(getattr\(.*?\)) is asked for',
     'Weights only load failed',

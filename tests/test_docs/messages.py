@@ -14,9 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Of who develops agvm_mm, or repeats its measurements: not on the page.
 DEVELOPERS = ('benchmark.py', 'benchmarks', 'config_page',
-              'config_table.py', 'distribution.py', 'new_style', 'optimizer_table.py',
-              'partitions', 'python_configs.py', 'run_tests.sh', 'studies',
-              'study.py')
+              'config_table.py', 'distribution.py', 'new_style',
+              'optimizer_table.py', 'partitions', 'python_configs.py',
+              'run_tests.sh', 'studies', 'study.py')
 SETTINGS = ('.mim', 'configs')
 VARIES = '\0'
 SAYING = {'warn', 'warning', 'error', 'exit', 'print_log', 'write'}

@@ -122,7 +122,7 @@ def plot(runs: dict[str, list[dict]], out: Path) -> None:
                     label=module)
             if logarithmic:
                 axis.set_yscale('log')
-                axis.yaxis.set_major_formatter(LogFormatter())
+                axis.yaxis.set_major_formatter('{x:g}')
                 axis.yaxis.set_minor_formatter(LogFormatter())
             if axis.get_subplotspec().is_first_col():
                 axis.set_ylabel(label)

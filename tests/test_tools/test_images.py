@@ -66,7 +66,7 @@ def test_of_a_preprocessor():
      (1024, 1024)),
     ('mmseg::pspnet/pspnet_r50-d8_4xb2-80k_cityscapes-512x1024.py',
      (512, 1024)),
-    ('mmdet::yolox/yolox_s_8xb8-300e_coco.py', None),
+    ('mmdet::yolox/yolox_s_8xb8-300e_coco.py', (800, 800)),
     ('configs/digits/semantic-fpn_r18_agvm_digits.py', (96, 96)),
 ])
 def test_of_real_configs(name, size):

@@ -42,15 +42,21 @@ def test_the_parts_of_a_gpu():
     ({'optim_wrapper.type': 'AGVMAmpOptimWrapper',
       'optim_wrapper.loss_scale': 'dynamic'}, {}),
     ({'optim_wrapper.optimizer': dict(_delete_=True, type='AdamW', lr=0.1)},
-     {"SGD's state": None, "AdamW's state": '29'}),
-    ({'model.backbone.frozen_stages': 4},
-     {'gradients': '4.1', "DDP's copy of them": '4.1', "SGD's state": '4.1'}),
+     {"SGD's state": None, "AdamW's state": '30'}),
 ])  # yapf: disable
 def test_what_changes_them(options, changed):
     expected = {**parts(described()[OF_GPU]), **changed}
     assert parts(described(**options)[OF_GPU]) == {
         part: size for part, size in expected.items() if size
     }  # yapf: disable
+
+
+def test_what_is_frozen_has_no_gradient():
+    sizes = parts(described(**{'model.backbone.frozen_stages': 3})[OF_GPU])
+    assert sizes.pop('AGVM') == '0'
+    assert sizes.pop('weights') == '15'
+    assert len(set(sizes.values())) == 1
+    assert float(sizes['gradients']) < 13
 
 
 def test_one_process_has_no_ddp():

@@ -58,7 +58,7 @@ def test_begin(plan):
      ),
     (('num_train_images=204800', ),
      'an epoch of 204,800 images is 100 updates: 25 epochs in all'),
-    (('num_train_images=', 'train_dataloader.dataset.data_root=nowhere'),
+    (('num_train_images=None', 'train_dataloader.dataset.data_root=nowhere'),
      '2,500; those of an epoch are not known: set num_train_images'),
 ])
 def test_an_epoch_of_a_run_by_iteration(options, line, capsys, monkeypatch):
@@ -101,6 +101,31 @@ def test_why_a_run_has_no_noise_scale(marker, why, tmp_path, plan):
     log.write_text(json.dumps(row))
     with pytest.raises(SystemExit, match=why):
         plan('--gpus', 8, '--from', tmp_path)
+
+
+@pytest.mark.parametrize('columns', ['', '60'])
+def test_noise_scales_at_any_width(columns, tmp_path, capsys, monkeypatch):
+    work_dir = tmp_path / 'runs [of a user] with a long name' / 'the second'
+    log = work_dir / '1' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    row = {'step': 1, 'loss': 1.0}
+    for module in ('backbone', 'decode_head.transformer_decoder', 'neck'):
+        row[f'agvm/variance/{module}'] = 0.5
+        row[f'agvm/noise_scale/{module}'] = 1536.0
+    del row['agvm/noise_scale/neck']
+    log.write_text(json.dumps(row))
+    monkeypatch.setenv('COLUMNS', columns)
+    main([str(ROOT / LARGEST), '--gpus', '8', '--from', str(work_dir)])
+    output = capsys.readouterr().out
+    rows = [re.sub(r' *│ *', '|', line) for line in output.splitlines()]
+    assert '|backbone|1,536|50%|' in rows
+    assert max(map(len, output.splitlines())) <= int(columns or 1000)
+    if not columns:
+        assert (f'noise scales of {work_dir}, medians of its second half'
+                in output.splitlines())
+        assert '|decode_head.transformer_decoder|1,536|50%|' in rows
+        assert '|neck|no signal above the noise||' in rows
+    assert '…' not in output
 
 
 def test_piped_lines_are_whole():

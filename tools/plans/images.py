@@ -40,13 +40,14 @@ def largest_image(cfg: Config) -> Size | None:
 
 
 def _preprocessed(preprocessor: dict) -> Size | None:
-    """What every batch is padded to."""
-    fixed = [
-        augment.get('size')
-        for augment in preprocessor.get('batch_augments') or []
-        if type_name(augment) == 'BatchFixedSizePad'
-    ]
-    for size in (preprocessor.get('size'), *fixed):
+    """What every batch is padded or resized to."""
+    sizes = [preprocessor.get('size')]
+    for augment in preprocessor.get('batch_augments') or []:
+        if type_name(augment) == 'BatchFixedSizePad':
+            sizes.append(augment.get('size'))
+        elif type_name(augment) == 'BatchSyncRandomResize':
+            sizes.append([max(augment['random_size_range'])] * 2)
+    for size in sizes:
         if isinstance(size, (list, tuple)):
             return Size(*size)
     return None

@@ -46,27 +46,27 @@ the official one is in brackets: `36.7 (official 37.1)`.
 DIGITS = """
 ## Digits, run here
 
-`configs/digits/` has a small pipeline of each kind, with its twin without AGVM.
-Digits is a data set that `python tools/make_digits.py data/digits` writes in
+`configs/digits/NAME_digits.py` are small pipelines of each kind, with a twin
+without AGVM. Digits is a data set that `python tools/make_digits.py data/digits` writes in
 seconds: scikit-learn's handwritten digits on its two photographs, with boxes,
 masks, panoptic and semantic labels; no digit of the training images is in the
 validation images.
 
-| config | metric | with AGVM | plain twin |
+| `NAME` | metric | with AGVM | plain twin |
 |---|---|---|---|
-| `faster-rcnn_r18_fpn_{agvm,sgd}_digits` | box mAP | 31.9 | 30.3 |
-| `mask-rcnn_r18_fpn_{agvm,sgd}_digits` | box / mask mAP | 41.7 / 25.7 | 41.2 / 25.3 |
-| `retinanet_r18_fpn_{agvm,sgd}_digits` | box mAP | 32.0 | 30.3 |
-| `panoptic-fpn_r18_fpn_{agvm,sgd}_digits` | PQ | 45.1 | 43.0 |
-| `faster-rcnn_swin-n_fpn_{agvm,adamw}_digits` | box mAP | 39.3 | 40.0 |
-| `semantic-fpn_r18_{agvm,sgd}_digits` | mIoU | 38.2 | 37.3 |
-| `upernet_r18_{agvm,sgd}_digits` | mIoU | 46.2 | 46.2 |
+| `faster-rcnn_r18_fpn_{agvm,sgd}` | box mAP | 31.9 | 30.3 |
+| `mask-rcnn_r18_fpn_{agvm,sgd}` | box / mask mAP | 41.7 / 25.7 | 41.2 / 25.3 |
+| `retinanet_r18_fpn_{agvm,sgd}` | box mAP | 32.0 | 30.3 |
+| `panoptic-fpn_r18_fpn_{agvm,sgd}` | PQ | 45.1 | 43.0 |
+| `faster-rcnn_swin-n_fpn_{agvm,adamw}` | box mAP | 39.3 | 40.0 |
+| `semantic-fpn_r18_{agvm,sgd}` | mIoU | 38.2 | 37.3 |
+| `upernet_r18_{agvm,sgd}` | mIoU | 46.2 | 46.2 |
 
 All from scratch, batch 16 over 2 processes, 512 updates (RetinaNet 768, the
 segmentors 1,024), on two CPU cores, seed 0, once each, by
 
 ```bash
-bash tools/dist_train.sh configs/digits/NAME.py 2
+bash tools/dist_train.sh configs/digits/NAME_digits.py 2
 ```
 
 which took 4 to 7 minutes a run, beside other work. One seed at batch 16 is no

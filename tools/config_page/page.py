@@ -47,10 +47,10 @@ DIGITS = """
 ## Digits, run here
 
 `configs/digits/NAME_digits.py` are small pipelines of each kind, with a twin
-without AGVM. Digits is a data set that `python tools/make_digits.py data/digits` writes in
-seconds: scikit-learn's handwritten digits on its two photographs, with boxes,
-masks, panoptic and semantic labels; no digit of the training images is in the
-validation images.
+without AGVM. Digits is a data set that
+`python tools/make_digits.py data/digits` writes in seconds: scikit-learn's
+handwritten digits on its two photographs, with boxes, masks, panoptic and
+semantic labels; no digit of the training images is in the validation images.
 
 | `NAME` | metric | with AGVM | plain twin |
 |---|---|---|---|

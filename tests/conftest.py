@@ -1,6 +1,7 @@
 import dis
 import functools
 import logging
+import os
 import types
 
 import pytest
@@ -16,6 +17,8 @@ from . import amp, commands
 # What the tests train is small: threads wait for each other longer than they
 # compute, and the longer the more processes there are.
 torch.set_num_threads(1)
+# What tools print here goes to no terminal, and has no width to wrap at.
+os.environ.pop('COLUMNS', None)
 
 # Parts of the names of tests that read mmseg:: configs.
 MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'ade20k', 'a_split_by_hand',

@@ -87,7 +87,8 @@ def check_paramwise_keys(kind: Any, settings: Any, optimizer: dict) -> None:
             or not isinstance(settings, dict)):
         return
     for key in settings:
-        if key not in PARAMWISE_KEYS:
+        # mmpretrain writes '_delete' for '_delete_', without effect.
+        if key not in PARAMWISE_KEYS and not str(key).startswith('_'):
             near = difflib.get_close_matches(str(key), PARAMWISE_KEYS, n=1)
             mend = f'did you mean {near[0]}? ' if near else ''
             raise ValueError(

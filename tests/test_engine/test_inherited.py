@@ -76,6 +76,11 @@ def test_a_key_that_is_spelt_wrong():
         build_optim_wrapper(ToyDetector(), cfg)
 
 
+def test_a_mark_without_effect_is_no_setting():
+    cfg = dict(AGVM, optimizer=SGD, paramwise_cfg=dict(_delete=True))
+    build_optim_wrapper(ToyDetector(), cfg)
+
+
 def test_the_keys_are_those_of_mmengine():
     source = inspect.getsource(DefaultOptimWrapperConstructor.add_params)
     read = re.findall(r"paramwise_cfg\.get\(\s*'(\w+)'", source)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set up, train a Faster R-CNN at a large batch over 2 processes, without AGVM and
-# with it, and draw both.  About DEMO minutes on 2 cores, after set-up.
+# with it, and draw both.  About 5 minutes on 2 cores, after set-up.
 #
 #   bash tools/demo.sh [arguments of train.py]
 #
@@ -29,7 +29,7 @@ export PORT
 train() {
     local config=configs/demo/faster-rcnn_$1_large-batch_digits.py name=$2
     shift 2
-    say "training $name: $config over 2 processes (about 3 minutes)"
+    say "training $name: $config over 2 processes (about 2 minutes)"
     bash tools/dist_train.sh "$config" 2 --work-dir "$work_dir/$name" "$@"
 }
 train measured without-agvm "$@"

@@ -1,6 +1,7 @@
 """Runs the command lines as a user runs them: real processes throughout."""
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -48,6 +49,22 @@ def call(*command, cwd=ROOT, status=0, timeout=20, **env):
         })
     assert (result.returncode == 0) == (status == 0), result.stdout[-4000:]
     return result.stdout
+
+
+def copy_checkout(target):
+    """The checkout without what is made in it; return where it lies."""
+    target.mkdir()
+    for name in ('.ci', '.github', 'agvm_mm', 'configs', 'docs', 'tests',
+                 'tools'):
+        shutil.copytree(
+            ROOT / name,
+            target / name,
+            symlinks=True,
+            ignore=shutil.ignore_patterns('__pycache__'))
+    for path in ROOT.iterdir():
+        if path.is_file() and path.name != '.git':
+            shutil.copy(path, target)
+    return target
 
 
 def free_port():

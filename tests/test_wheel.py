@@ -12,10 +12,17 @@ import mmdet
 import pytest
 
 import agvm_mm
-from tests.commands import ROOT, call, free_port, options, run, scalars
+from tests.commands import (
+    ROOT,
+    call,
+    copy_checkout,
+    free_port,
+    options,
+    run,
+    scalars,
+)
 
 TRAIN = Path(mmdet.__file__).parent / '.mim/tools/train.py'
-FOLDERS = ('.ci', '.github', 'agvm_mm', 'configs', 'docs', 'tests', 'tools')
 BUILD = 'import setuptools.build_meta as b; b.build_{}(sys.argv[1])'
 # The bundled bases, made small and for Digits.
 SMALL = """
@@ -92,19 +99,7 @@ def venv(folder, wheel):
 
 @pytest.fixture(scope='module', name='source')
 def _source(tmp_path_factory):
-    """The checkout, without what is made in it."""
-    source = tmp_path_factory.mktemp('source') / 'agvm_mm'
-    source.mkdir()
-    for name in FOLDERS:
-        shutil.copytree(
-            ROOT / name,
-            source / name,
-            symlinks=True,
-            ignore=shutil.ignore_patterns('__pycache__'))
-    for path in ROOT.iterdir():
-        if path.is_file() and path.name != '.git':
-            shutil.copy(path, source)
-    return source
+    return copy_checkout(tmp_path_factory.mktemp('source') / 'agvm_mm')
 
 
 @pytest.fixture(scope='module', name='sdist')

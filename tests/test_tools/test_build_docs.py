@@ -1,14 +1,13 @@
 import html
 import os
 import re
-import shutil
 import sys
 
 import pytest
 
 import agvm_mm
 from agvm_mm import large_batch
-from tests.commands import ROOT, call
+from tests.commands import ROOT, call, copy_checkout
 
 pytest.importorskip(
     'sphinx', reason="this stack's environment is without Sphinx")
@@ -21,17 +20,7 @@ LOADED = re.compile(r'<(?:script|img|link|iframe|source)\b[^>]*?'
 @pytest.fixture(scope='module', name='checkout')
 def _checkout(tmp_path_factory):
     """A copy, whose environment is that of this test."""
-    copy = tmp_path_factory.mktemp('docs') / 'checkout'
-    for name in ('.ci', '.github', 'agvm_mm', 'configs', 'docs', 'tests',
-                 'tools'):
-        shutil.copytree(
-            ROOT / name,
-            copy / name,
-            symlinks=True,
-            ignore=shutil.ignore_patterns('__pycache__'))
-    for path in ROOT.iterdir():
-        if path.is_file() and path.name != '.git':
-            shutil.copy(path, copy)
+    copy = copy_checkout(tmp_path_factory.mktemp('docs') / 'checkout')
     (copy / 'tools/setup.sh').write_text('exit 0\n')
     (copy / '.venv').symlink_to(sys.prefix)
     return copy

@@ -1,4 +1,5 @@
 """What plan.py says of memory is what torch holds."""
+import inspect
 import re
 
 import pytest
@@ -63,9 +64,15 @@ def test_one_process_has_no_ddp():
     assert 'DDP' not in described(gpus=1)[OF_GPU]
 
 
-def test_what_cannot_be_known_is_said(monkeypatch):
+@pytest.mark.skipif(
+    'fused' not in inspect.signature(torch.optim.SGD).parameters,
+    reason="this torch's SGD cannot be fused")
+def test_a_state_that_cannot_be_known_is_said():
     lines = described(**{'optim_wrapper.optimizer.fused': True})
     assert "; SGD's state, not known, on top" in lines[OF_GPU]
+
+
+def test_what_cannot_be_known_is_said(monkeypatch):
     line = described(**{'train_dataloader.dataset.pipeline': []})
     assert 'of a size that cannot be read' in line[OF_MICRO_BATCH]
     monkeypatch.setattr(memory, '_kept', lambda *args: None)

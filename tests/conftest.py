@@ -24,7 +24,9 @@ os.environ.pop('COLUMNS', None)
 MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'ade20k', 'a_split_by_hand',
          'the_table_of_configs', 'the_table_of_modules',
          'the_new_style_is_up_to_date', 'semantic FPN', 'foreign_weights',
-         'a_resume_of_nothing', 'runtime_iterations')
+         'a_resume_of_nothing', 'runtime_iterations', 'segmentor',
+         'look_before_training', 'an_epoch_of_a_run_by_iteration',
+         'a_real_pass_keeps_as_much[config1]')
 
 
 def calls(function, helper):

@@ -13,6 +13,9 @@ EVERY = 'acts on every micro-batch, as it is meant to'
 NONE = 'counts no iterations of the training'
 OURS = 'TotalBatchSampler deals in its place'
 SPLIT = 'its `batch_size` is set to the micro-batch'
+BY_SHAPE = ('TotalBatchSampler groups by shape in its place, within an '
+            'update; upon any other sampler its `batch_size` is set to the '
+            'micro-batch')
 BY_ITERATION = ('an update takes what comes next; refused where the loop '
                 'counts epochs')
 REFUSED = 'refused: its batches are of several sizes'
@@ -71,7 +74,7 @@ AVERAGES = {
 }
 
 SAMPLERS = {
-    'AspectRatioBatchSampler': SPLIT,
+    'AspectRatioBatchSampler': BY_SHAPE,
     'ClassAwareSampler': BY_ITERATION,
     'CustomSampleSizeSampler': BY_ITERATION,
     'DefaultSampler': OURS,

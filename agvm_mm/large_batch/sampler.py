@@ -7,38 +7,48 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Iterator, Sized
+from typing import Iterator, Sequence, Sized
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from .micro_batches import micro_batch_sizes
+
 
 @DATA_SAMPLERS.register_module()
 class TotalBatchSampler(Sampler):
     """Deals whole updates of a total batch to the processes.
 
-    An epoch's order is cut into micro-batches of ``samples_per_gpu``, which
-    are dealt to the ranks in turn. So the micro-batches of an update are the
-    same however many processes share it, and an epoch holds
-    ``ceil(len(dataset) / total_batch_size)`` updates, the last of them filled
-    up with the first images of the epoch's order. In MMEngine's samplers the
-    first does not hold, and the second does not under accumulation. On top of
-    it a ``batch_sampler``, such as mmdet's ``AspectRatioBatchSampler``, keeps
-    the second alone: it groups each rank's images anew.
+    An epoch's order is cut into updates, and each of these into micro-batches
+    of at most ``samples_per_gpu``, which are dealt to the ranks in turn. So
+    the samples of an update are the same however many processes share it, and
+    an epoch holds ``ceil(len(dataset) / total_batch_size)`` updates, the last
+    of them filled up with the first images of the epoch's order. In MMEngine's
+    samplers the first does not hold, and the second does not under
+    accumulation.
 
     Args:
         dataset (Sized): The dataset.
         total_batch_size (int): Samples of one parameter update.
-        samples_per_gpu (int): Samples of one micro-batch: the dataloader's
-            ``batch_size``.
+        samples_per_gpu (int): Samples of the largest micro-batch: the
+            dataloader's ``batch_size``.
         endless (bool): Whether to go on from one epoch into the next without
             an end, as MMEngine's ``InfiniteSampler``. Defaults to False.
         shuffle (bool): Whether to draw a new order for every epoch. Defaults
             to True.
         seed (int, optional): Of the orders. Defaults to None, one that all
             processes agree on.
+        by_shape (bool): Whether wide images come after the others in each
+            update, so that a micro-batch, but for one, is of one kind and
+            needs little padding. The dataset tells by ``get_data_info``, as
+            for mmdet's ``AspectRatioBatchSampler``, which groups the images
+            of each rank, and so changes the updates. Defaults to False.
+
+    Attributes:
+        start (int): The update to begin with, in each epoch from 0 on or, of
+            an endless stream, in the whole. Nothing before it is loaded.
     """
 
     def __init__(self,
@@ -47,32 +57,39 @@ class TotalBatchSampler(Sampler):
                  samples_per_gpu: int,
                  endless: bool = False,
                  shuffle: bool = True,
-                 seed: int | None = None) -> None:
+                 seed: int | None = None,
+                 by_shape: bool = False) -> None:
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
+        self.total_batch_size = total_batch_size
         self.samples_per_gpu = samples_per_gpu
         self.endless = endless
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
+        self.by_shape = by_shape
         self.epoch = 0
-        updates = math.ceil(len(dataset) / total_batch_size)
-        self.total_size = updates * total_batch_size
+        self.start = 0
+        self.updates = math.ceil(len(dataset) / total_batch_size)
+        self._wide: dict[int, bool] = {}
 
     def __iter__(self) -> Iterator[int]:
         """The samples of this rank."""
-        if self.endless:
-            stream = itertools.chain.from_iterable(
-                map(self._order, itertools.count()))
-        else:
-            stream = itertools.islice(
-                itertools.cycle(self._order(self.epoch)), self.total_size)
-        for position, index in enumerate(stream):
-            if position // self.samples_per_gpu % self.world_size == self.rank:
-                yield index
+        return itertools.chain.from_iterable(self.micro_batches())
+
+    def micro_batches(self) -> Iterator[list[int]]:
+        """The samples of this rank, one list a micro-batch."""
+        sizes = micro_batch_sizes(self.total_batch_size, self.world_size,
+                                  self.samples_per_gpu)
+        bounds = [0, *itertools.accumulate(sizes)]
+        for update in self._updates():
+            for i in range(self.rank, len(sizes), self.world_size):
+                yield update[bounds[i]:bounds[i + 1]]
 
     def __len__(self) -> int:
         """The samples of this rank in one epoch."""
-        return self.total_size // self.world_size
+        sizes = micro_batch_sizes(self.total_batch_size, self.world_size,
+                                  self.samples_per_gpu)
+        return self.updates * sum(sizes[self.rank::self.world_size])
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next.
@@ -82,9 +99,35 @@ class TotalBatchSampler(Sampler):
         """
         self.epoch = epoch
 
-    def _order(self, epoch: int) -> list[int]:
+    def _updates(self) -> Iterator[list[int]]:
+        """The samples of each update, from ``start`` on."""
+        total = self.total_batch_size
+        # Where it begins, in whole epochs and samples of the next one.
+        epochs, skipped = divmod(self.start * total, len(self.dataset))
+        if self.endless:
+            stream = itertools.chain.from_iterable(
+                map(self._order, itertools.count(epochs)))
+        else:
+            # More than once around if an update holds more than an epoch.
+            stream = itertools.cycle(self._order(self.epoch))
+        stream = itertools.islice(stream, skipped, None)
+        updates = itertools.count() if self.endless else range(
+            self.start, self.updates)
+        for _ in updates:
+            update = list(itertools.islice(stream, total))
+            if self.by_shape:
+                update.sort(key=self._is_wide)
+            yield update
+
+    def _order(self, epoch: int) -> Sequence[int]:
         if not self.shuffle:
-            return list(range(len(self.dataset)))
+            return range(len(self.dataset))
         generator = torch.Generator()
         generator.manual_seed(self.seed + epoch)
         return torch.randperm(len(self.dataset), generator=generator).tolist()
+
+    def _is_wide(self, index: int) -> bool:
+        if index not in self._wide:
+            info = self.dataset.get_data_info(index)  # type: ignore
+            self._wide[index] = info['width'] >= info['height']
+        return self._wide[index]

@@ -54,7 +54,13 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
             f'that its batch_size cannot be set to {samples}: state it as a '
             'dict')
     if known.SAMPLERS.get(type_name(sampler)) == known.OURS:
-        settings = {k: sampler[k] for k in ('shuffle', 'seed') if k in sampler}
+        settings = {
+            k: sampler[k]
+            for k in ('shuffle', 'seed', 'by_shape') if k in sampler
+        }
+        if type_name(batches) == 'AspectRatioBatchSampler':
+            settings['by_shape'] = True
+            batches = loader.batch_sampler = None
         loader.sampler = ConfigDict(
             type='TotalBatchSampler',
             total_batch_size=cfg.total_batch_size,

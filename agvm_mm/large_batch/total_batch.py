@@ -18,6 +18,7 @@ from .iterations import (
     rescale,
     step_schedulers_by_update,
 )
+from .recovery_hooks import add_recovery_hooks
 from .samples import batch_unit, deal_whole_updates, most_samples
 from .settings import check_settings, with_agvm, wrappers_of
 
@@ -94,9 +95,10 @@ def resolve(cfg: Config, world_size: int) -> Config:
     logs, checkpoints, validation and EMA), lets schedulers that count
     iterations step once an update, and deals the data in whole updates. So
     the count of updates and their learning rates do not depend on
-    ``world_size``, and neither do their samples, but where a ``batch_sampler``
-    (mmdet's ``AspectRatioBatchSampler``) groups each rank's own. AGVM's
-    ``begin``, ``end`` and ``interval`` count updates already. Where
+    ``world_size``, and neither do their samples: where mmdet's
+    ``AspectRatioBatchSampler`` would group each rank's own, our sampler groups
+    those of an update. AGVM's ``begin``, ``end`` and ``interval`` count
+    updates already. Where
     ``optim_wrapper`` holds several wrappers by name, each is set. A config
     that :func:`resolve` returned, or that a run dumped, can be resolved again
     for another ``world_size``.
@@ -153,6 +155,7 @@ def fit(cfg: Config, world_size: int) -> Config:
     for wrapper in wrappers_of(cfg).values():
         wrapper['accumulative_counts'] = accumulation
     rescale(cfg, accumulation, earlier, by_iteration)
+    add_recovery_hooks(cfg)
     return cfg
 
 

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 import agvm_mm.cpu  # noqa: F401
 from agvm_mm import TotalBatchSampler
 from agvm_mm.large_batch import resolve
+from agvm_mm.large_batch.micro_batches import micro_batch_sizes
 from agvm_mm.large_batch.plan import learning_rates, make_plan
 from tests.distributed import run_ranks
 from tests.toy import ToyDetector, before_each_step
@@ -68,6 +69,82 @@ def test_an_epoch_is_every_image_once_and_fills_up_its_last_update():
     assert epochs[0][:IMAGES] == list(theirs)
     plain = TotalBatchSampler(range(5), 16, 4, shuffle=False)
     assert list(plain) == list(range(5)) * 3 + [0]
+
+
+def updates_of(sampler, world_size, number):
+    """For each update, what each rank has of it, by micro-batches."""
+    ranks = []
+    for rank in range(world_size):
+        sampler.rank, sampler.world_size = rank, world_size
+        counts = len(
+            micro_batch_sizes(sampler.total_batch_size, world_size,
+                              sampler.samples_per_gpu)) // world_size
+        batches = sampler.micro_batches()
+        ranks.append([
+            list(itertools.islice(batches, counts)) for _ in range(number)
+        ])
+    return [list(update) for update in zip(*ranks)]
+
+
+def images_of(updates):
+    return [
+        sorted(i for rank in update for batch in rank for i in batch)
+        for update in updates
+    ]
+
+
+@pytest.mark.parametrize('endless', [False, True])
+@pytest.mark.parametrize('total', [8, 50])  # 50: an update of several epochs
+def test_it_starts_at_any_update(endless, total):
+    number = 7 if endless else math.ceil(IMAGES / total)
+    sampler = TotalBatchSampler(range(IMAGES), total, 2, endless, seed=3)
+    whole = updates_of(sampler, 2, number)
+    for start in range(number + (not endless)):
+        sampler.start = start
+        assert updates_of(sampler, 2, number - start) == whole[start:]
+    if not endless:
+        assert list(sampler) == []
+
+
+@pytest.mark.parametrize('world_size', [1, 2, 3, 5, 7])
+@pytest.mark.parametrize('by_shape', [False, True])
+def test_ranks_that_do_not_divide_the_total_share_the_same_updates(
+        world_size, by_shape):
+    data = Shapes()
+    sampler = TotalBatchSampler(data, 16, 3, seed=3, by_shape=by_shape)
+    updates = updates_of(sampler, world_size, sampler.updates)
+    plain = TotalBatchSampler(data, 16, 16, seed=3)
+    assert images_of(updates) == images_of(updates_of(plain, 1, plain.updates))
+    for update in updates:
+        sizes = [len(batch) for rank in update for batch in rank]
+        assert max(sizes) <= 3
+        assert max(sizes) - min(sizes) <= 1
+        assert len({len(rank) for rank in update}) == 1
+        assert len({sum(map(len, rank)) for rank in update}) <= 2
+    for rank in range(world_size):
+        sampler.rank = rank
+        assert len(sampler) == len(list(sampler))
+
+
+class Shapes:
+    """41 images, of which every third is wide."""
+
+    def __len__(self):
+        return 41
+
+    def get_data_info(self, index):
+        return dict(width=4, height=6 - index % 3)  # 6, 5, 4
+
+
+def test_micro_batches_are_of_one_shape_but_for_one_in_an_update():
+    data = Shapes()
+    sampler = TotalBatchSampler(data, 16, 2, seed=3, by_shape=True)
+    for update in updates_of(sampler, 4, sampler.updates):
+        kinds = [{i % 3 == 2
+                  for i in batch} for rank in update for batch in rank]
+        assert sum(len(kind) == 2 for kind in kinds) <= 1
+        assert {True} in kinds
+        assert {False} in kinds
 
 
 @DATASETS.register_module()

@@ -55,10 +55,16 @@ def test_what_cannot_hold_each_source(cfg, message):
 def test_a_batch_sampler_with_a_size_of_its_own():
     cfg = config()
     cfg.pop('max_samples_per_gpu')
-    cfg.train_dataloader.batch_sampler = dict(
-        type='AspectRatioBatchSampler', batch_size=8)
+    cfg.train_dataloader.batch_sampler = dict(type='Own', batch_size=8)
     loader = resolve(cfg, 4).train_dataloader
     assert loader.batch_sampler.batch_size == loader.batch_size == 8
+    # mmdet's groups by shape, as our sampler does within an update.
+    cfg.train_dataloader.batch_sampler.type = 'AspectRatioBatchSampler'
+    for loader in (resolve(cfg, 4).train_dataloader,
+                   resolve(resolve(cfg, 2), 4).train_dataloader):
+        assert loader.batch_sampler is None
+        assert loader.sampler.by_shape
+        assert loader.sampler.samples_per_gpu == loader.batch_size == 8
 
 
 @pytest.mark.parametrize(('change', 'message'), [

@@ -21,6 +21,7 @@ class ReferenceAGVM:
                  anchor='backbone',
                  momentum=0.97,
                  estimator='replica',
+                 half=None,
                  ratio_range=(0.5, 10.0)):
         self.parameters = dict(model.named_parameters())
         type_, options = optimizer
@@ -35,13 +36,19 @@ class ReferenceAGVM:
         self.anchor = anchor
         self.momentum = momentum
         self.estimator = estimator
+        self.half = half  # replicas, of the first half batch
         self.ratio_range = ratio_range
         self.lr_scale = dict.fromkeys(modules, 1.0)
         self.variance = {}
         self.updates = 0
 
-    def step(self, replica_losses):
-        """One update from a list of scalar losses, one a replica."""
+    def step(self, replica_losses, sizes=None):
+        """One update from a list of scalar losses, one a replica.
+
+        Sizes are the samples of each replica, where they differ.
+        """
+        sizes = sizes or [1] * len(replica_losses)
+        weights = [len(sizes) * size / sum(sizes) for size in sizes]
         replicas = []
         for loss in replica_losses:
             grads = torch.autograd.grad(
@@ -51,12 +58,13 @@ class ReferenceAGVM:
                 for (name, p), g in zip(self.parameters.items(), grads)
             })
         mean = {
-            name: sum(r[name] for r in replicas) / len(replicas)
+            name: sum(w * r[name]
+                      for w, r in zip(weights, replicas)) / len(replicas)
             for name in self.parameters
         }
         in_force = self.begin <= self.updates < self.end
         if in_force and (self.updates - self.begin) % self.interval == 0:
-            self.measure(replicas)
+            self.measure(replicas, weights)
         module_of = {
             name: module
             for module, names in self.modules.items()
@@ -73,20 +81,20 @@ class ReferenceAGVM:
             group['lr'] = lr
         self.updates += 1
 
-    def measure(self, replicas):
+    def measure(self, replicas, weights):
         variance = {}
         for module, names in self.modules.items():
             vectors = [self.direction(r, names) for r in replicas]
             if vectors[0] is None:
                 variance[module] = float('nan')
             elif self.estimator == 'half_batch':
-                half = len(vectors) // 2
-                g1 = torch.stack(vectors[:half]).mean(0)
-                g2 = torch.stack(vectors[half:]).mean(0)
+                half = self.half or len(vectors) // 2
+                g1 = self.mean(vectors[:half], weights[:half])
+                g2 = self.mean(vectors[half:], weights[half:])
                 cosine = (g1 @ g2) / (g1.norm() * g2.norm())
                 variance[module] = 1 - cosine.item()
             else:
-                variance[module] = self.all_splits(vectors)
+                variance[module] = self.all_splits(vectors, weights)
         self.variance = variance
         finite = {
             m: v
@@ -105,10 +113,14 @@ class ReferenceAGVM:
                 (1 - self.momentum) * ratio**0.5)
 
     @staticmethod
-    def all_splits(vectors):
+    def mean(vectors, weights):
+        return sum(w * v for w, v in zip(weights, vectors)) / sum(weights)
+
+    def all_splits(self, vectors, weights):
         n = len(vectors)
-        mean = sum(vectors) / n
-        covariance = sum((v - mean).square().sum() for v in vectors) / (n - 1)
+        mean = self.mean(vectors, weights)
+        covariance = sum(w * (v - mean).square().sum()
+                         for w, v in zip(weights, vectors)) / (n - 1)
         mean_sq = mean.square().sum()
         phi = (2 * covariance / n) / (mean_sq + covariance / n)
         return phi.item()

@@ -21,6 +21,7 @@ from rich.table import Table
 from agvm_mm.engine.logs import modules_of, read_log
 from agvm_mm.engine.plan import agvm_options, doubts, measured_updates
 from agvm_mm.large_batch import linear_lr, square_root_lr
+from agvm_mm.large_batch.micro_batches import described
 from agvm_mm.large_batch.plan import (
     Plan,
     drops,
@@ -58,10 +59,9 @@ def describe(cfg: Config,
         for batch in (total // 2, total * 2) if batch
     ]
     lines = [
-        ('total batch', f'{total:,} = {plan.world_size} GPU'
-         f'{"s" if plan.world_size > 1 else ""} x '
-         f'{plan.samples_per_gpu} images x {plan.accumulative_counts} '
-         f'micro-batch{"es" if plan.accumulative_counts > 1 else ""}'),
+        ('total batch', f'{total:,} = ' + described(
+            total, plan.world_size, plan.samples_per_gpu,
+            ('GPU', 'GPUs'), 'images')),
         ('updates', updates),
         ('images seen', f'{plan.images_seen:,}'),
         ('learning rate', f'{peak:.4g}, {type_name(wrapper["optimizer"])}'),

@@ -69,6 +69,7 @@ class AGVMMixin:
 
     # Whether one module's non-finite gradient leaves the others measured.
     _measures_partly = True
+    loss_weight = 1.0  # of this micro-batch, set by LossWeightHook
 
     def __init__(self,
                  optimizer: torch.optim.Optimizer,
@@ -151,7 +152,8 @@ class AGVMMixin:
         """The base class's backward pass, observed on a measured update."""
         self._start(None)
         self.groups.label()
-        with self.observer.observe(loss, self._inverse_scale):
+        with self.observer.observe(loss, self._inverse_scale,
+                                   self.loss_weight):
             super().backward(loss, **kwargs)
 
     @outside_of_graphs

@@ -59,14 +59,18 @@ class Observer:
 
     @contextmanager
     def observe(
-            self, loss: Tensor,
-            inverse_scale: Callable[[], Tensor | None]) -> Iterator[None]:
+            self,
+            loss: Tensor,
+            inverse_scale: Callable[[], Tensor | None],
+            weight: float = 1.0) -> Iterator[None]:
         """Measure the backward pass that runs within, if it is time.
 
         Args:
             loss (Tensor): What the backward pass starts from.
             inverse_scale (Callable): Returns 1 / the loss scale, a scalar on
                 the gradient's device; None without one.
+            weight (float): What the loss was multiplied by, because the
+                micro-batches of the update are of unequal size. Defaults to 1.
         """
         num_samples = self.samples.take()
         if not self._clock.measures:
@@ -76,7 +80,8 @@ class Observer:
             self._measurement = Measurement(
                 self._replicas, self._clock.current_micro_batches,
                 inverse_scale())
-        with self._measurement.observe(loss, self._micro_batch(), num_samples):
+        with self._measurement.observe(loss, self._micro_batch(), num_samples,
+                                       weight):
             yield
 
     def end(self) -> Measurement | None:

@@ -26,6 +26,7 @@ from agvm_mm.compat.checkpoint import (
     starts_anew,
 )
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
+from agvm_mm.large_batch.micro_batches import described
 from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
 
 # The wrappers that --amp knows, and what it makes of them.
@@ -186,12 +187,9 @@ class _TotalBatchMixin:
 
 def _split(cfg: Config) -> str:
     """How a resolved config splits its total batch."""
-    world_size = get_world_size()
-    counts = next(iter(wrappers_of(cfg).values()))['accumulative_counts']
-    return (f'total_batch_size={cfg.total_batch_size}: {world_size} '
-            f'process{"es" if world_size > 1 else ""} x '
-            f'{cfg.train_dataloader.batch_size} samples x {counts} '
-            f'micro-batch{"es" if counts > 1 else ""}')
+    total = cfg.total_batch_size
+    dealt = described(total, get_world_size(), cfg.train_dataloader.batch_size)
+    return f'total_batch_size={total}: {dealt}'
 
 
 def _prepare(filename: str) -> None:

@@ -1,6 +1,8 @@
 """A config's total batch, on the processes at hand."""
+from .batch_sampler import MicroBatchSampler
 from .hooks import TotalBatchSizeHook, UpdateEMAHook, UpdateParamSchedulerHook
 from .launch import resolve_here, world_size
+from .loss_weights import LossWeightHook
 from .plan import updates_per_epoch
 from .rules import linear_lr, square_root_lr
 from .sampler import TotalBatchSampler
@@ -8,8 +10,8 @@ from .total_batch import resolve, split_batch
 from .warmup import auto_begin, warm_up_updates
 
 __all__ = [
-    'TotalBatchSampler', 'TotalBatchSizeHook', 'UpdateEMAHook',
-    'UpdateParamSchedulerHook', 'auto_begin', 'linear_lr', 'resolve',
-    'resolve_here', 'split_batch', 'square_root_lr', 'updates_per_epoch',
-    'warm_up_updates', 'world_size'
+    'LossWeightHook', 'MicroBatchSampler', 'TotalBatchSampler',
+    'TotalBatchSizeHook', 'UpdateEMAHook', 'UpdateParamSchedulerHook',
+    'auto_begin', 'linear_lr', 'resolve', 'resolve_here', 'split_batch',
+    'square_root_lr', 'updates_per_epoch', 'warm_up_updates', 'world_size'
 ]

@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from .batch_sampler import MicroBatchSampler
 from .settings import with_agvm
 from .total_batch import check_lr_of_total, split_batch
 
@@ -125,6 +126,9 @@ class TotalBatchSizeHook(Hook):
             return
         accumulation = micro_batches(runner.optim_wrapper)
         running = world_size * samples * accumulation
+        if isinstance(batches, MicroBatchSampler) and (len(
+                batches.weights) == accumulation):
+            running = batches.sampler.total_batch_size
         if running == total:
             return
         by_hand = str(runner.cfg.get('runner_type')).startswith('TotalBatch')
@@ -136,8 +140,8 @@ class TotalBatchSizeHook(Hook):
                 runner.cfg.get('max_samples_per_gpu', samples),
                 2 if with_agvm(runner.cfg) else 1)
         except ValueError as error:
-            mend = str(error)
-        else:
+            fitting, mend = 0, str(error)
+        if fitting and total % world_size == 0:
             mend += (f', or set train_dataloader.batch_size={fitting} and '
                      f'optim_wrapper.accumulative_counts={counts}')
             if counts > 1:

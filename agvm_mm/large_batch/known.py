@@ -12,6 +12,8 @@ BY_UPDATE = 'acts once an update'
 EVERY = 'acts on every micro-batch, as it is meant to'
 NONE = 'counts no iterations of the training'
 OURS = 'TotalBatchSampler deals in its place'
+UNEVEN = ('hands out the micro-batches of TotalBatchSampler where the '
+          'processes do not divide the total')
 SPLIT = 'its `batch_size` is set to the micro-batch'
 BY_SHAPE = ('TotalBatchSampler groups by shape in its place, within an '
             'update; upon any other sampler its `batch_size` is set to the '
@@ -42,6 +44,7 @@ HOOKS = {
     'GroundingVisualizationHook': NONE,
     'IterTimerHook': EVERY,
     'LoggerHook': SCALED,
+    'LossWeightHook': EVERY,
     'MeanTeacherHook': SCALED,
     'MemoryProfilerHook': SCALED,
     'NPUProfilerHook': EVERY,
@@ -80,6 +83,7 @@ SAMPLERS = {
     'DefaultSampler': OURS,
     'GroupMultiSourceSampler': SPLIT,
     'InfiniteSampler': OURS,
+    'MicroBatchSampler': UNEVEN,
     'MultiDataAspectRatioBatchSampler': REFUSED,
     'MultiDataSampler': BY_ITERATION,
     'MultiSourceSampler': SPLIT,

@@ -23,8 +23,9 @@ class Plan:
     """What runs, counted in parameter updates.
 
     Attributes:
+        total_batch_size (int): Samples of one update.
         world_size (int): Processes.
-        samples_per_gpu (int): Samples of one micro-batch.
+        samples_per_gpu (int): Samples of the largest micro-batch.
         accumulative_counts (int): Micro-batches of one update on a process.
         epochs (int, optional): None if the training counts iterations.
         updates_per_epoch (int, optional): None if the training counts
@@ -32,17 +33,13 @@ class Plan:
         updates (int): Of the whole training.
     """
 
+    total_batch_size: int
     world_size: int
     samples_per_gpu: int
     accumulative_counts: int
     epochs: int | None
     updates_per_epoch: int | None
     updates: int
-
-    @property
-    def total_batch_size(self) -> int:
-        """Samples of one update."""
-        return self.num_replicas * self.samples_per_gpu
 
     @property
     def num_replicas(self) -> int:
@@ -93,6 +90,7 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
             num_train_images(cfg), cfg.total_batch_size)
         updates = epochs * per_epoch
     return Plan(
+        total_batch_size=cfg.total_batch_size,
         world_size=world_size,
         samples_per_gpu=cfg.train_dataloader.batch_size,
         accumulative_counts=accumulation,

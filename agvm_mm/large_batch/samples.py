@@ -39,6 +39,8 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
     """
     loader = cfg.train_dataloader
     sampler: Any = loader.sampler
+    if type_name(loader.get('batch_sampler')) == 'MicroBatchSampler':
+        loader.pop('batch_sampler')  # It was resolved before.
     batches = loader.get('batch_sampler')
     own = batches.get('batch_size') if isinstance(batches, dict) else None
     if (type_name(batches) == 'MultiDataAspectRatioBatchSampler'
@@ -83,6 +85,25 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
     if batches is not None and 'batch_size' in batches:
         batches['batch_size'] = samples
     loader.batch_size = samples
+
+
+def even_dealer(cfg: Config) -> str | None:
+    """What in a config deals micro-batches of one size alone.
+
+    Args:
+        cfg (Config): Of a run.
+
+    Returns:
+        str or None: The setting; None where ``TotalBatchSampler`` will deal.
+    """
+    loader = cfg.train_dataloader
+    batches = type_name(loader.get('batch_sampler'))
+    if batches not in ('', 'AspectRatioBatchSampler', 'MicroBatchSampler'):
+        return f'train_dataloader.batch_sampler.type={batches!r}'
+    sampler = type_name(loader.sampler)
+    if known.SAMPLERS.get(sampler) != known.OURS:
+        return f'train_dataloader.sampler.type={sampler!r}'
+    return None
 
 
 def batch_unit(cfg: Config) -> int:

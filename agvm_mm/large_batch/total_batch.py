@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -19,16 +20,27 @@ from .iterations import (
     step_schedulers_by_update,
 )
 from .recovery_hooks import add_recovery_hooks
-from .samples import batch_unit, deal_whole_updates, most_samples
+from .samples import (
+    batch_unit,
+    deal_whole_updates,
+    even_dealer,
+    most_samples,
+)
 from .settings import check_settings, with_agvm, wrappers_of
+from .uneven import deal_unevenly
 
 
 def split_batch(total_batch_size: int,
                 world_size: int,
                 max_samples_per_gpu: int,
                 min_replicas: int = 1,
-                unit: int = 1) -> tuple[int, int]:
+                unit: int = 1,
+                even_dealer: str | None = None) -> tuple[int, int]:
     """Split a total batch into as few micro-batches as fit.
+
+    They are of one size where the processes divide the total, and differ by
+    one sample otherwise; see
+    :func:`~agvm_mm.large_batch.micro_batches.micro_batch_sizes`.
 
     Args:
         total_batch_size (int): Samples of one parameter update.
@@ -38,11 +50,13 @@ def split_batch(total_batch_size: int,
             AGVM's measurement takes 2. Defaults to 1.
         unit (int): What the samples of a micro-batch must be a multiple of.
             Defaults to 1.
+        even_dealer (str, optional): The setting of a sampler whose
+            micro-batches are all of one size. Defaults to None, where
+            ``TotalBatchSampler`` deals.
 
     Returns:
-        tuple[int, int]: Samples of one micro-batch, and micro-batches of one
-        update on each process. The product of the two and ``world_size`` is
-        ``total_batch_size``.
+        tuple[int, int]: Samples of the largest micro-batch, and micro-batches
+        of one update on each process.
 
     Raises:
         ValueError: If no such split exists. It lists the nearest totals and
@@ -55,18 +69,10 @@ def split_batch(total_batch_size: int,
             raise ValueError(f'{name}={value!r} must be an int >= 1')
     share, rest = divmod(total_batch_size, world_size)
     if rest:
-        near = [n * world_size for n in (share, share + 1) if n]
-        sizes = [
-            n for n in range(1, total_batch_size + 1)
-            if total_batch_size % n == 0
-        ]
-        below = max(n for n in sizes if n < world_size)
-        above = min((n for n in sizes if n > world_size), default=None)
-        raise ValueError(
-            f'total_batch_size={total_batch_size} does not split evenly over '
-            f'{world_size} processes. The nearest possible total_batch_size '
-            f'is {" or ".join(map(str, near))}; or train on '
-            f'{" or ".join(str(n) for n in (below, above) if n)} processes')
+        if unit > 1 and even_dealer is None:
+            even_dealer = f'unit={unit}'
+        return _split_unevenly(total_batch_size, world_size,
+                               max_samples_per_gpu, even_dealer)
     if total_batch_size < min_replicas:
         raise ValueError(
             f'total_batch_size={total_batch_size} leaves AGVM a single '
@@ -87,6 +93,42 @@ def split_batch(total_batch_size: int,
     return samples, share // samples
 
 
+def _split_unevenly(total_batch_size: int, world_size: int,
+                    max_samples_per_gpu: int,
+                    even_dealer: str | None) -> tuple[int, int]:
+    """:func:`split_batch`, of a total that the processes do not divide."""
+    near = ' or '.join(
+        str(n * world_size)
+        for n in (total_batch_size // world_size,
+                  total_batch_size // world_size + 1) if n)
+    if even_dealer is not None:
+        divisors = [
+            n for n in range(1, total_batch_size + 1)
+            if total_batch_size % n == 0
+        ]
+        below = max(n for n in divisors if n < world_size)
+        above = min((n for n in divisors if n > world_size), default=None)
+        raise ValueError(
+            f'total_batch_size={total_batch_size} does not split evenly over '
+            f'{world_size} processes, as {even_dealer} needs. The nearest '
+            f'possible total_batch_size is {near}; or train on '
+            f'{" or ".join(str(n) for n in (below, above) if n)} processes')
+    if total_batch_size < world_size:
+        raise ValueError(
+            f'total_batch_size={total_batch_size} leaves some of {world_size} '
+            f'processes without a sample: it must be {world_size} or more; or '
+            f'train on {total_batch_size} processes or fewer')
+    if max_samples_per_gpu == 1:
+        raise ValueError(
+            f'total_batch_size={total_batch_size} on {world_size} processes '
+            'of max_samples_per_gpu=1 (or train_dataloader.batch_size=1) '
+            'leaves a micro-batch without a sample: set max_samples_per_gpu '
+            'to 2 or more; or the nearest possible total_batch_size is '
+            f'{near}')
+    counts = math.ceil(total_batch_size / (world_size * max_samples_per_gpu))
+    return math.ceil(total_batch_size / (world_size * counts)), counts
+
+
 def resolve(cfg: Config, world_size: int) -> Config:
     """Make a config run its ``total_batch_size`` on ``world_size`` processes.
 
@@ -97,11 +139,11 @@ def resolve(cfg: Config, world_size: int) -> Config:
     the count of updates and their learning rates do not depend on
     ``world_size``, and neither do their samples: where mmdet's
     ``AspectRatioBatchSampler`` would group each rank's own, our sampler groups
-    those of an update. AGVM's ``begin``, ``end`` and ``interval`` count
-    updates already. Where
-    ``optim_wrapper`` holds several wrappers by name, each is set. A config
-    that :func:`resolve` returned, or that a run dumped, can be resolved again
-    for another ``world_size``.
+    those of an update. Where the processes do not divide the total, their
+    losses are weighted by their samples. AGVM's ``begin``, ``end`` and
+    ``interval`` count updates already. Where ``optim_wrapper`` holds several
+    wrappers by name, each is set. A config that :func:`resolve` returned, or
+    that a run dumped, can be resolved again for another ``world_size``.
 
     Args:
         cfg (Config): States ``total_batch_size``, and ``max_samples_per_gpu``
@@ -148,9 +190,11 @@ def fit(cfg: Config, world_size: int) -> Config:
     cfg.max_samples_per_gpu = most_samples(cfg)
     samples, accumulation = split_batch(cfg.total_batch_size, world_size,
                                         cfg.max_samples_per_gpu,
-                                        fewest_replicas(cfg), batch_unit(cfg))
+                                        fewest_replicas(cfg), batch_unit(cfg),
+                                        even_dealer(cfg))
     earlier = earlier_accumulation(cfg)
     deal_whole_updates(cfg, samples, by_iteration)
+    deal_unevenly(cfg, uneven=bool(cfg.total_batch_size % world_size))
     step_schedulers_by_update(cfg, accumulation, earlier, by_iteration)
     for wrapper in wrappers_of(cfg).values():
         wrapper['accumulative_counts'] = accumulation

@@ -87,12 +87,13 @@ class DDPReplicas:
 
     @contextmanager
     def watch(self, loss: Tensor, parameters: Sequence[Parameter],
-              take: Callable[[list[Gradient]], None],
-              inverse_scale: Tensor | None) -> Iterator[Callable[[], bool]]:
+              take: Callable[[list[Gradient], float], None],
+              inverse_scale: Tensor | None,
+              weight: float) -> Iterator[Callable[[], bool]]:
         """Hand out the gradients of the backward pass that runs within."""
         watch = BackwardWatch(
             parameters,
-            lambda gradients: take(unscaled(gradients, inverse_scale)))
+            lambda gradients: take(unscaled(gradients, inverse_scale), weight))
         with watch.watch(loss):
             yield lambda: True
 

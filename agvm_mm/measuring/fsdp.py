@@ -106,18 +106,28 @@ class FSDPReplicas:
 
     @contextmanager
     def watch(self, loss: Tensor, parameters: Sequence[Parameter],
-              take: Callable[[list[Gradient]], None],
-              inverse_scale: Tensor | None) -> Iterator[Callable[[], bool]]:
+              take: Callable[[list[Gradient], float], None],
+              inverse_scale: Tensor | None,
+              weight: float) -> Iterator[Callable[[], bool]]:
         """Hand out the gradients of the backward pass that runs within."""
         reduced: list[FSDP] = []
         by_tensor = {p.tensor: p for p in parameters}
+        preconditioned = preconditions(self.optimizer)
 
         def hook(reduce: Callable, unit: FSDP, grad: Tensor,
                  output: Tensor) -> None:
             reduced.append(unit)
-            take(
-                _unreduced(unit, by_tensor, inverse_scale, grad, output,
-                           preconditions(self.optimizer)))
+            held = [
+                by_tensor.get(p) for p in unit._handle.flat_param._params
+            ]
+            if preconditioned:
+                take(
+                    _roots_of_squares(unit, held, inverse_scale, grad, output,
+                                      weight), 1)
+            else:
+                take(
+                    unscaled(_of_whole(unit, held, grad), inverse_scale),
+                    weight)
             reduce(grad, output)
 
         hooks = [(unit._comm_hook, unit._comm_hook_state)
@@ -149,19 +159,17 @@ def _check_torch(model: FSDP) -> None:
             'DistributedDataParallel')
 
 
-def _unreduced(unit: FSDP, parameters: Mapping[Tensor, Parameter],
-               inverse_scale: Tensor | None, grad: Tensor, output: Tensor,
-               preconditioned: bool) -> Sequence[Gradient]:
-    """A unit's gradients, whose squares add up over the ranks' replicas."""
-    held = [parameters.get(p) for p in unit._handle.flat_param._params]
-    if not preconditioned:
-        return unscaled(_of_whole(unit, held, grad), inverse_scale)
+def _roots_of_squares(unit: FSDP, held: list[Parameter | None],
+                      inverse_scale: Tensor | None, grad: Tensor,
+                      output: Tensor, weight: float) -> list[Gradient]:
+    """What in a rank's shard has the squares of all ranks' replicas."""
     grad = grad.float()
     if inverse_scale is not None:
         grad = grad * inverse_scale
     squares = torch.empty_like(output, dtype=torch.float32)
+    # Each rank has a weight of its own, so it goes in before the sum.
     dist.reduce_scatter_tensor(
-        squares, grad.square(), group=unit.process_group)
+        squares, grad.square().div_(weight), group=unit.process_group)
     return _of_shard(unit, held, squares.sqrt_())
 
 

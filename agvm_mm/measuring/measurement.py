@@ -4,6 +4,11 @@ A replica is one micro-batch on one data-parallel rank: with R ranks and M
 micro-batches an update has n = R * M of them, and the same samples give the
 same sums, however they are split over ranks and micro-batches.
 
+Replicas of unequal size have weights w_r, n times their share of the update's
+samples, by which their losses were multiplied. A replica's sum of squares is
+then w_r |g_r|^2, of which the gradient that is seen, w_r g_r, gives w_r times
+as much; see ``algorithm/variance.py``.
+
 Everything stays on the gradient's device until :meth:`Measurement.finish`,
 which sends one message between the ranks and makes one copy to the host.
 """
@@ -30,7 +35,7 @@ class Sums(NamedTuple):
         num_replicas (int): n, ranks x micro-batches.
         num_samples (float): Images in the whole update; 0 if they could not
             be counted.
-        sum_sq (Tensor): sum over replicas of |g_r|^2, float64 on the CPU.
+        sum_sq (Tensor): sum over replicas of w_r |g_r|^2, float64 on the CPU.
         mean_sq (Tensor): |G|^2, float64 on the CPU.
         variance (Tensor): Phi by the chosen estimator, float64 on the CPU.
     """
@@ -74,12 +79,14 @@ class Measurement:
         # A replica that may go on with the next backward pass.
         self._open: GradientBuffer | None = None
         self._last: Hashable = None
+        self._weight = 1.0
 
     @contextmanager
     def observe(self,
                 loss: Tensor,
                 micro_batch: Hashable = None,
-                num_samples: int = 0) -> Iterator[None]:
+                num_samples: int = 0,
+                weight: float = 1.0) -> Iterator[None]:
         """Measure the one backward pass that runs in this context.
 
         Args:
@@ -89,11 +96,14 @@ class Measurement:
                 buffer of the gradient's size. Defaults to None: the pass is
                 all of its micro-batch.
             num_samples (int): Samples of the pass. Defaults to 0.
+            weight (float): What the loss of the micro-batch was multiplied by.
+                Defaults to 1.
         """
         continues = micro_batch is not None and micro_batch == self._last
         self._last = micro_batch
         if not continues:
             self._close()
+        self._weight = weight
         if not self._replicas.joins_passes:
             if continues:
                 self.failed = ('under FSDP a micro-batch must be one backward '
@@ -102,7 +112,8 @@ class Measurement:
             self._open = GradientBuffer(self._parameters)
         try:
             with self._replicas.watch(loss, self._parameters, self._take,
-                                      self._inverse_scale) as complete:
+                                      self._inverse_scale,
+                                      weight) as complete:
                 yield
         except BaseException:
             self.failed = 'a backward pass of it failed'
@@ -155,7 +166,7 @@ class Measurement:
             variance = replica_variance(sum_sq, mean_sq, max(num_replicas, 2))
         return Sums(num_replicas, samples.item(), sum_sq, mean_sq, variance)
 
-    def _take(self, gradients: list[Gradient]) -> None:
+    def _take(self, gradients: list[Gradient], weight: float) -> None:
         # Halves are halves of the ranks or, on one rank, of micro-batches.
         if self._half is not None and (
                 self._replicas.num_ranks > 1
@@ -164,13 +175,13 @@ class Measurement:
         if self._open is not None:
             self._open.add(gradients)
         else:
-            self._add_squares(self._sum_sq, gradients)
+            self._add_squares(self._sum_sq, gradients, weight)
 
     def _close(self) -> None:
         """End the replica that was kept open for another backward pass."""
         if self._open is not None:
             for chunk in chunks(self._open.gradients()):
-                self._add_squares(self._sum_sq, chunk)
+                self._add_squares(self._sum_sq, chunk, self._weight)
             self._open = None
             self.completed += 1
 
@@ -182,11 +193,13 @@ class Measurement:
             self._add_squares(sums, unscaled(chunk, self._inverse_scale))
         return sums
 
-    def _add_squares(self, sums: Tensor,
-                     gradients: Sequence[Gradient]) -> None:
+    def _add_squares(self,
+                     sums: Tensor,
+                     gradients: Sequence[Gradient],
+                     weight: float = 1.0) -> None:
         for module, square in squared_norms(self._replicas.optimizer,
                                             gradients):
-            sums[module].add_(square)
+            sums[module].add_(square, alpha=1 / weight)
 
     def _zeros(self, size: int | None = None) -> Tensor:
         return torch.zeros(

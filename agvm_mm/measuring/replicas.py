@@ -50,8 +50,8 @@ class Replicas(Protocol):
 
     def watch(
         self, loss: Tensor, parameters: Sequence[Parameter],
-        take: Callable[[list[Gradient]],
-                       None], inverse_scale: Tensor | None
+        take: Callable[[list[Gradient], float],
+                       None], inverse_scale: Tensor | None, weight: float
     ) -> ContextManager[Callable[[], bool]]:
         """Hand out the gradients of the backward pass that runs within.
 
@@ -59,9 +59,12 @@ class Replicas(Protocol):
             loss (Tensor): What the backward pass starts from.
             parameters (Sequence[Parameter]): From :meth:`parameters`.
             take (Callable): Is called with chunks of gradients, before they
-                are averaged over ranks and without the loss scale. It must
-                not keep them.
+                are averaged over ranks and without the loss scale, and what
+                their squares are still to be divided by. It must not keep
+                them.
             inverse_scale (Tensor, optional): 1 / the loss scale, a scalar.
+            weight (float): What the loss was multiplied by; the squares of
+                the gradients are to be divided by it.
 
         Returns:
             ContextManager: Gives a function that says, afterwards, whether

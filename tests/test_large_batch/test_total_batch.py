@@ -41,10 +41,10 @@ def test_agvm_gets_two_replicas():
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    ((1536, 7, 16), r'1536 does not split evenly over 7 processes. The '
-     r'nearest possible total_batch_size is 1533 or 1540; or train on 6 or 8 '
-     'processes'),
-    ((512, 768, 16), r'is 768; or train on 512 processes'),
+    ((1536, 7, 16, 1, 5), r'1536 does not split evenly over 7 processes, as '
+     'unit=5 needs. The nearest possible total_batch_size is 1533 or 1540; or '
+     'train on 6 or 8 processes'),
+    ((512, 768, 16), r'768 or more; or train on 512 processes or fewer'),
     ((0, 1, 16), r'total_batch_size=0 must be an int >= 1'),
     (('512', 1, 16), r"total_batch_size='512' must be"),
     ((512, True, 16), r'world_size=True must be'),

@@ -39,6 +39,14 @@ def test_plan(plan):
     assert 'agvm.begin=' not in output
 
 
+def test_processes_that_do_not_divide_the_total(plan):
+    output = plan('--gpus', 7)
+    for line in ('1,536 = 3 GPUs x 220 images + 4 GPUs x 219 images, in 14 '
+                 'micro-batches of 15 or 16', '924 = 12 epochs x 77',
+                 '1,419,264', '98', '16 images of 800 x 1344'):
+        assert line in output, line
+
+
 def test_begin(plan):
     output = plan('--gpus', 768, '--cfg-options', f'{BEGIN}1000')
     assert '1,536 = 768 GPUs x 2 images x 1 micro-batch' in output
@@ -69,12 +77,12 @@ def test_an_epoch_of_a_run_by_iteration(options, line, capsys, monkeypatch):
 
 
 def test_an_impossible_number_of_gpus():
-    output = run('python', 'tools/plan.py', LARGEST, '--gpus', 7, status=1)
+    output = run('python', 'tools/plan.py', LARGEST, '--gpus', 2000, status=1)
     # Of several lines the others are warnings of torch 2.4.
     assert output.splitlines()[-1] == (
-        'plan.py: total_batch_size=1536 does not split evenly over 7 '
-        'processes. The nearest possible total_batch_size is 1533 or 1540; or '
-        'train on 6 or 8 processes')
+        'plan.py: total_batch_size=1536 leaves some of 2000 processes without '
+        'a sample: it must be 2000 or more; or train on 1536 processes or '
+        'fewer')
     assert 'Traceback' not in output
 
 

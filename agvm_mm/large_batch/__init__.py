@@ -1,13 +1,16 @@
 """A config's total batch, on the processes at hand."""
 from .hooks import TotalBatchSizeHook, UpdateEMAHook, UpdateParamSchedulerHook
 from .launch import resolve_here, world_size
+from .loops import TotalBatchEpochLoop, TotalBatchIterLoop
 from .plan import updates_per_epoch
 from .rules import linear_lr, square_root_lr
 from .sampler import TotalBatchSampler
+from .seeded_updates import SeededUpdatesHook
 from .total_batch import resolve, split_batch
 from .warmup import auto_begin, warm_up_updates
 
 __all__ = [
+    'SeededUpdatesHook', 'TotalBatchEpochLoop', 'TotalBatchIterLoop',
     'TotalBatchSampler', 'TotalBatchSizeHook', 'UpdateEMAHook',
     'UpdateParamSchedulerHook', 'auto_begin', 'linear_lr', 'resolve',
     'resolve_here', 'split_batch', 'square_root_lr', 'updates_per_epoch',

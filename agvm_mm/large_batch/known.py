@@ -52,6 +52,7 @@ HOOKS = {
     'PrepareTTAHook': NONE,
     'ProfilerHook': EVERY,
     'RuntimeInfoHook': EVERY,
+    'SeededUpdatesHook': EVERY,
     'SegVisualizationHook': NONE,
     'SetEpochInfoHook': NONE,
     'SyncBuffersHook': NONE,

@@ -18,6 +18,7 @@ from .iterations import (
     rescale,
     step_schedulers_by_update,
 )
+from .loop_types import use_our_loop
 from .recovery_hooks import add_recovery_hooks
 from .samples import batch_unit, deal_whole_updates, most_samples
 from .settings import check_settings, with_agvm, wrappers_of
@@ -151,6 +152,7 @@ def fit(cfg: Config, world_size: int) -> Config:
                                         fewest_replicas(cfg), batch_unit(cfg))
     earlier = earlier_accumulation(cfg)
     deal_whole_updates(cfg, samples, by_iteration)
+    use_our_loop(cfg)
     step_schedulers_by_update(cfg, accumulation, earlier, by_iteration)
     for wrapper in wrappers_of(cfg).values():
         wrapper['accumulative_counts'] = accumulation

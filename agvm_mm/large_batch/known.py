@@ -55,6 +55,7 @@ HOOKS = {
     'PrepareTTAHook': NONE,
     'ProfilerHook': EVERY,
     'RuntimeInfoHook': EVERY,
+    'SeededUpdatesHook': EVERY,
     'SegVisualizationHook': NONE,
     'SetEpochInfoHook': NONE,
     'SyncBuffersHook': NONE,

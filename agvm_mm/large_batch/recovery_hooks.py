@@ -6,7 +6,9 @@ from mmengine.config import Config, ConfigDict
 from .settings import type_name
 
 # What a config's ``recovery`` switches, and the hook that does it.
-RECOVERY: dict[str, str] = {}
+RECOVERY: dict[str, str] = {
+    'randomness': 'SeededUpdatesHook',
+}
 
 
 def add_recovery_hooks(cfg: Config) -> None:
@@ -22,6 +24,24 @@ def add_recovery_hooks(cfg: Config) -> None:
     Raises:
         ValueError: If ``recovery`` is no such dict.
     """
+    stated = list(cfg.get('custom_hooks') or [])
+    names = {type_name(hook) for hook in stated}
+    cfg.custom_hooks = stated + [
+        ConfigDict(type=hook) for name, hook in RECOVERY.items()
+        if switched_on(cfg, name) and hook not in names
+    ]
+
+
+def switched_on(cfg: Config, name: str) -> bool:
+    """Whether a config has a part of ``recovery``.
+
+    Args:
+        cfg (Config): Of a run.
+        name (str): One of ``RECOVERY``.
+
+    Raises:
+        ValueError: If ``recovery`` is no dict of switches.
+    """
     switches = cfg.get('recovery') or {}
     if not isinstance(switches, dict) or any(
             name not in RECOVERY or not isinstance(value, bool)
@@ -29,9 +49,4 @@ def add_recovery_hooks(cfg: Config) -> None:
         raise ValueError(
             f'recovery={switches!r} must be a dict of switches, True or '
             f'False, of {", ".join(RECOVERY)}')
-    stated = list(cfg.get('custom_hooks') or [])
-    names = {type_name(hook) for hook in stated}
-    cfg.custom_hooks = stated + [
-        ConfigDict(type=hook) for name, hook in RECOVERY.items()
-        if switches.get(name, True) and hook not in names
-    ]
+    return switches.get(name, True)

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Iterator, Sequence, Sized
+from typing import Any, Iterator, Sequence, Sized
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.registry import DATA_SAMPLERS
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
+
+from agvm_mm.recovery.randomness import SeededFetch, SeededIndex
 
 from .micro_batches import micro_batch_sizes
+
+# Apart from the keys of updates.
+SAMPLES = 0
 
 
 @DATA_SAMPLERS.register_module()
@@ -45,6 +50,10 @@ class TotalBatchSampler(Sampler):
             needs little padding. The dataset tells by ``get_data_info``, as
             for mmdet's ``AspectRatioBatchSampler``, which groups the images
             of each rank, and so changes the updates. Defaults to False.
+        seeded (bool): Whether a sample's random numbers (of Python, NumPy and
+            torch) depend on nothing but the seed, the epoch and its place in
+            that. Then the dataset hands out batches by a ``__getitems__`` that
+            is put upon it. Defaults to False.
 
     Attributes:
         start (int): The update to begin with, in each epoch from 0 on or, of
@@ -58,7 +67,8 @@ class TotalBatchSampler(Sampler):
                  endless: bool = False,
                  shuffle: bool = True,
                  seed: int | None = None,
-                 by_shape: bool = False) -> None:
+                 by_shape: bool = False,
+                 seeded: bool = False) -> None:
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.total_batch_size = total_batch_size
@@ -71,6 +81,9 @@ class TotalBatchSampler(Sampler):
         self.start = 0
         self.updates = math.ceil(len(dataset) / total_batch_size)
         self._wide: dict[int, bool] = {}
+        self.seeded = seeded
+        if seeded:
+            dataset.__getitems__ = SeededFetch(dataset)  # type: ignore
 
     def __iter__(self) -> Iterator[int]:
         """The samples of this rank."""
@@ -111,10 +124,16 @@ class TotalBatchSampler(Sampler):
             # More than once around if an update holds more than an epoch.
             stream = itertools.cycle(self._order(self.epoch))
         stream = itertools.islice(stream, skipped, None)
-        updates = itertools.count() if self.endless else range(
+        updates = itertools.count(self.start) if self.endless else range(
             self.start, self.updates)
-        for _ in updates:
+        for number in updates:
             update = list(itertools.islice(stream, total))
+            if self.seeded:
+                epoch = 0 if self.endless else self.epoch
+                update = [
+                    SeededIndex(index, (self.seed, SAMPLES, epoch, place))
+                    for place, index in enumerate(update, number * total)
+                ]
             if self.by_shape:
                 update.sort(key=self._is_wide)
             yield update
@@ -131,3 +150,12 @@ class TotalBatchSampler(Sampler):
             info = self.dataset.get_data_info(index)  # type: ignore
             self._wide[index] = info['width'] >= info['height']
         return self._wide[index]
+
+
+def sampler_of(loader: DataLoader) -> Any:
+    """The sampler of a dataloader, where a batch sampler stands upon it too.
+
+    Args:
+        loader (DataLoader): As MMEngine built it.
+    """
+    return getattr(loader.batch_sampler, 'sampler', loader.sampler)

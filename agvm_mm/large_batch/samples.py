@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from . import known
+from .recovery_hooks import switched_on
 from .settings import type_name
 
 
@@ -68,6 +69,7 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
             total_batch_size=cfg.total_batch_size,
             samples_per_gpu=samples,
             endless=by_iteration,
+            seeded=switched_on(cfg, 'randomness'),
             **settings)
     elif not by_iteration:
         raise ValueError(

@@ -19,6 +19,7 @@ from .iterations import (
     rescale,
     step_schedulers_by_update,
 )
+from .loop_types import use_our_loop
 from .recovery_hooks import add_recovery_hooks
 from .samples import (
     batch_unit,
@@ -195,6 +196,7 @@ def fit(cfg: Config, world_size: int) -> Config:
     earlier = earlier_accumulation(cfg)
     deal_whole_updates(cfg, samples, by_iteration)
     deal_unevenly(cfg, uneven=bool(cfg.total_batch_size % world_size))
+    use_our_loop(cfg)
     step_schedulers_by_update(cfg, accumulation, earlier, by_iteration)
     for wrapper in wrappers_of(cfg).values():
         wrapper['accumulative_counts'] = accumulation

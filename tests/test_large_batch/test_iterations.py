@@ -52,13 +52,16 @@ def test_resolve_rescales_what_counts_iterations():
     assert cfg.default_hooks.logger.interval == 20
     assert cfg.default_hooks.checkpoint.interval == 100
     assert cfg.log_processor.window_size == 80
-    assert cfg.custom_hooks[0] == dict(
-        type='EMAHook', interval=8, begin_iter=20)
+    assert cfg.custom_hooks == [
+        dict(type='EMAHook', interval=8, begin_iter=20),
+        dict(type='SeededUpdatesHook')
+    ]
     assert cfg.train_dataloader.sampler == dict(
         type='TotalBatchSampler',
         total_batch_size=64,
         samples_per_gpu=4,
         endless=True,
+        seeded=True,
         shuffle=False)
     # These count updates.
     assert cfg.optim_wrapper.agvm == dict(begin=20, end=90)

@@ -1,0 +1,157 @@
+"""MMEngine's training loops, which go on at any update."""
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner.base_loop import BaseLoop
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .hooks import micro_batches
+from .sampler import TotalBatchSampler, sampler_of
+
+
+@LOOPS.register_module()
+class TotalBatchEpochLoop(EpochBasedTrainLoop):
+    """MMEngine's loop by epochs, but it goes on in the middle of one.
+
+    After a resume it loads nothing that was trained, and counts the epoch's
+    iterations on. A checkpoint at the end of an epoch was written before the
+    validation of that: the run that goes on from it validates first, if it is
+    due.
+
+    Args:
+        runner (Runner): Of the training.
+        dataloader (DataLoader or dict): Of data that ``TotalBatchSampler``
+            deals.
+        *args: For the base class.
+        **kwargs: For the base class.
+
+    Raises:
+        ValueError: If another sampler deals them.
+    """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict,
+                 *args: Any, **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, *args, **kwargs)
+        self._sampler = _checked_sampler(self)
+
+    def run(self) -> nn.Module:
+        """Train.
+
+        Returns:
+            nn.Module: The model.
+        """
+        self.runner.call_hook('before_train')
+        if self._epoch and not self._iterations_done():
+            self._validate()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._validate()
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train what is left of an epoch."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self._iterations_done()
+        self._sampler.start = done // micro_batches(self.runner.optim_wrapper)
+        for index, batch in enumerate(self.dataloader, done):
+            self.run_iter(index, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _iterations_done(self) -> int:
+        """The iterations of this epoch that were done before."""
+        length = len(self.dataloader)
+        done = self._iter - self._epoch * length
+        # Or the checkpoint is of other data: an epoch then begins anew.
+        return done if 0 <= done <= length else 0
+
+    def _validate(self) -> None:
+        self._decide_current_val_interval()
+        if (self.runner.val_loop is not None and self._epoch >= self.val_begin
+                and (self._epoch % self.val_interval == 0
+                     or self._epoch == self._max_epochs)):
+            self.runner.val_loop.run()
+
+
+@LOOPS.register_module()
+class TotalBatchIterLoop(IterBasedTrainLoop):
+    """MMEngine's loop by iterations, but a resume loads nothing to skip it.
+
+    A checkpoint was written before the validation that follows its iteration:
+    the run that goes on from it validates first, if it is due.
+
+    Args:
+        runner (Runner): Of the training.
+        dataloader (DataLoader or dict): Of data that ``TotalBatchSampler``
+            deals.
+        *args: For the base class.
+        **kwargs: For the base class.
+
+    Raises:
+        ValueError: If another sampler deals them.
+    """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict,
+                 *args: Any, **kwargs: Any) -> None:
+        BaseLoop.__init__(self, runner, dataloader)
+        loader = self.dataloader
+        # Workers that the base class started would load the first data.
+        super().__init__(runner, _Unstarted(loader), *args, **kwargs)
+        self.dataloader = loader
+        self._sampler = _checked_sampler(self)
+
+    def run(self) -> nn.Module:
+        """Train.
+
+        Returns:
+            nn.Module: The model.
+        """
+        self.runner.call_hook('before_train')
+        # As in the base class, the training is one epoch for its hooks.
+        self.runner.call_hook('before_train_epoch')
+        self._sampler.start = self._iter // micro_batches(
+            self.runner.optim_wrapper)
+        if self._iter:
+            self._validate()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+            self._validate()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _validate(self) -> None:
+        self._decide_current_val_interval()
+        if (self.runner.val_loop is not None and self._iter >= self.val_begin
+                and (self._iter % self.val_interval == 0
+                     or self._iter == self._max_iters)):
+            self.runner.val_loop.run()
+
+
+class _Unstarted:
+    """A dataloader that starts when its first batch is asked for."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.dataset = loader.dataset
+        self._loader = loader
+
+    def __iter__(self) -> Iterator:
+        yield from self._loader
+
+
+def _checked_sampler(loop: BaseLoop) -> TotalBatchSampler:
+    sampler = sampler_of(loop.dataloader)
+    if not isinstance(sampler, TotalBatchSampler):
+        raise ValueError(
+            f'train_cfg.type={type(loop).__name__!r} goes on at an update '
+            'that TotalBatchSampler finds, and train_dataloader.sampler is '
+            f'{type(sampler).__name__}: use TotalBatchSampler, or one of '
+            "MMEngine's loops")
+    return sampler

@@ -17,6 +17,7 @@ ALLOWED = {
     'measuring': {'torch', 'algorithm'},
     'engine': {*MMENGINE, 'algorithm', 'measuring', 'large_batch', 'compat'},
     'large_batch': MMENGINE,
+    'recovery': MMENGINE,
     'compat': {*MMENGINE, 'numpy'},  # the numpy that checkpoints hold
     'datasets': {'numpy', 'cv2', 'sklearn', 'pycocotools'},
     'hub': MMENGINE,
@@ -24,7 +25,7 @@ ALLOWED = {
     # more than the classes that a run builds.
     'configs': {
         *MMENGINE, 'mmcv', 'mmdet', 'mmseg', 'agvm_mm', 'pytorch_optimizer',
-        'cpu', 'engine', 'large_batch', 'compat'
+        'cpu', 'engine', 'large_batch', 'recovery', 'compat'
     },
     # Names that configs list in custom_imports.
     'cpu': MMENGINE,

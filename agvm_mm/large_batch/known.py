@@ -61,6 +61,7 @@ HOOKS = {
     'TrainAugmentDetVisualizationHook': SCALED,
     'UpdateEMAHook': BY_UPDATE,
     'UpdateParamSchedulerHook': BY_UPDATE,
+    'WatchdogHook': EVERY,
     'YOLOXModeSwitchHook': NONE,
 }
 

@@ -81,15 +81,17 @@ class Watch:
 
     def _exchange(self) -> None:
         """Tell the other ranks of this one, and look whom they wait for."""
-        while not self._stopped.wait(self.beat):
-            try:
+        try:
+            while True:
                 self._write()
+                if self._stopped.wait(self.beat):
+                    return
                 if self.store.check(['over']):
                     self._leave()
                 if self._late() > 0 and self.store.add('judges', 1) == 1:
                     self._judge()
-            except RuntimeError:  # The first rank, or its machine, is gone.
-                return
+        except RuntimeError:  # The first rank, or its machine, is gone.
+            return
 
     def _guard(self) -> None:
         """End this rank where nobody else does."""

@@ -7,7 +7,7 @@ import pytest
 
 from agvm_mm.recovery.verdict import verdict
 from agvm_mm.recovery.watchdog import WatchdogHook
-from tests.commands import ROOT, free_port
+from tests.commands import ROOT, call, free_port
 
 
 def run_stuck(how, who, work_dir):
@@ -75,6 +75,28 @@ def test_one_message_says_which_rank_is_stuck(how, who, words, tmp_path):
     assert codes == expected, output
     assert len(re.findall(words, output)) == 1, output
     assert output.count('gives no sign') + output.count('is stuck') == 1
+
+
+@pytest.mark.faults
+def test_a_rank_that_raises_takes_the_others_down(tmp_path):
+    output = call(
+        sys.executable,
+        ROOT / 'tools/command_line/launch.py',
+        '--master_port',
+        free_port(),
+        '--nproc_per_node',
+        2,
+        '-m',
+        'tests.test_recovery.stuck',
+        'raises',
+        1,
+        tmp_path,
+        status=1,
+        timeout=120)
+    # Its own error comes first, whatever the other one says of it.
+    own = output.index('RuntimeError: an error of its own')
+    assert 'rank 1 on' in output[own:]
+    assert 'Connection closed' not in output[:own]
 
 
 RECORD = dict(

@@ -4,7 +4,8 @@ Importing this package registers ``AGVMOptimWrapper``, ``AGVMAmpOptimWrapper``,
 ``AGVMOptimWrapperConstructor``, ``AGVMFSDPStrategy`` and what keeps a config's
 total batch (``TotalBatchRunner``, ``TotalBatchFlexibleRunner``,
 ``TotalBatchSizeHook``, ``TotalBatchSampler``, ``UpdateParamSchedulerHook``)
-with MMEngine. It does nothing else.
+and goes on after a fault (``WatchdogHook``) with MMEngine. It does nothing
+else.
 """
 from .algorithm.partition import partition_parameters
 from .compat.fsdp_strategy import AGVMFSDPStrategy
@@ -17,6 +18,7 @@ from .large_batch import (
     TotalBatchSizeHook,
     UpdateParamSchedulerHook,
 )
+from .recovery.watchdog import WatchdogHook
 
 __version__ = '0.1.0'
 
@@ -24,5 +26,6 @@ __all__ = [
     'AGVMAmpOptimWrapper', 'AGVMFSDPStrategy', 'AGVMOptimWrapper',
     'AGVMOptimWrapperConstructor', 'TotalBatchFlexibleRunner',
     'TotalBatchRunner', 'TotalBatchSampler', 'TotalBatchSizeHook',
-    'UpdateParamSchedulerHook', 'partition_parameters', 'register_configs'
+    'UpdateParamSchedulerHook', 'WatchdogHook', 'partition_parameters',
+    'register_configs'
 ]

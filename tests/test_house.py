@@ -25,7 +25,7 @@ ALLOWED = {
     # more than the classes that a run builds.
     'configs': {
         *MMENGINE, 'mmcv', 'mmdet', 'mmseg', 'agvm_mm', 'pytorch_optimizer',
-        'cpu', 'engine', 'large_batch', 'compat'
+        'cpu', 'engine', 'large_batch', 'recovery', 'compat'
     },
     # Names that configs list in custom_imports.
     'cpu': MMENGINE,

@@ -65,6 +65,7 @@ HOOKS = {
     'TrainAugmentDetVisualizationHook': SCALED,
     'UpdateEMAHook': BY_UPDATE,
     'UpdateParamSchedulerHook': BY_UPDATE,
+    'WatchdogHook': EVERY,
     'YOLOXModeSwitchHook': NONE,
 }
 

@@ -12,9 +12,10 @@ from agvm_mm.large_batch import known
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'accumulation.md'
 # Where MMEngine, mmdet and mmseg keep them.
-PLACES = ('agvm_mm.large_batch', 'mmengine.hooks', 'mmengine.dataset',
-          'mmengine.model', 'mmdet.engine.hooks', 'mmdet.datasets.samplers',
-          'mmdet.models.layers', 'mmseg.engine.hooks')
+PLACES = ('agvm_mm.large_batch', 'agvm_mm.recovery', 'mmengine.hooks',
+          'mmengine.dataset', 'mmengine.model', 'mmdet.engine.hooks',
+          'mmdet.datasets.samplers', 'mmdet.models.layers',
+          'mmseg.engine.hooks')
 TABLES = ((Hook, known.HOOKS), (Sampler, known.SAMPLERS), (BaseAveragedModel,
                                                            known.AVERAGES))
 

@@ -16,8 +16,8 @@ ALLOWED = {
     'algorithm': {'torch'},
     'measuring': {'torch', 'algorithm'},
     'engine': {*MMENGINE, 'algorithm', 'measuring', 'large_batch', 'compat'},
-    'large_batch': {*MMENGINE, 'recovery'},
-    'recovery': {*MMENGINE, 'numpy'},
+    'large_batch': {*MMENGINE, 'recovery', 'compat'},
+    'recovery': {*MMENGINE, 'numpy', 'compat'},
     'compat': {*MMENGINE, 'numpy'},  # the numpy that checkpoints hold
     'datasets': {'numpy', 'cv2', 'sklearn', 'pycocotools'},
     'hub': MMENGINE,

@@ -2,8 +2,8 @@
 from .batch_sampler import MicroBatchSampler
 from .hooks import TotalBatchSizeHook, UpdateEMAHook, UpdateParamSchedulerHook
 from .launch import resolve_here, world_size
-from .loss_weights import LossWeightHook
 from .loops import TotalBatchEpochLoop, TotalBatchIterLoop
+from .loss_weights import LossWeightHook
 from .plan import updates_per_epoch
 from .rules import linear_lr, square_root_lr
 from .sampler import TotalBatchSampler

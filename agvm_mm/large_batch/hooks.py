@@ -10,6 +10,8 @@ from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from agvm_mm.compat.accumulation import micro_batches
+
 from .batch_sampler import MicroBatchSampler
 from .settings import with_agvm
 from .total_batch import check_lr_of_total, split_batch
@@ -152,15 +154,3 @@ class TotalBatchSizeHook(Hook):
             f'({world_size} processes x {samples} samples x {accumulation} '
             'micro-batches), so its learning rate and schedule do not fit: '
             f'{mend}.')
-
-
-def micro_batches(optim_wrapper: Any) -> int:
-    """The micro-batches of one update.
-
-    Args:
-        optim_wrapper (OptimWrapper or OptimWrapperDict): Of a runner.
-    """
-    wrappers = getattr(optim_wrapper, 'optim_wrappers', {None: optim_wrapper})
-    return max(
-        getattr(wrapper, '_accumulative_counts', 1)
-        for wrapper in wrappers.values())

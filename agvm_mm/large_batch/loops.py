@@ -9,7 +9,8 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .hooks import micro_batches
+from agvm_mm.compat.accumulation import micro_batches
+
 from .sampler import TotalBatchSampler, sampler_of
 
 

@@ -8,9 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from agvm_mm.compat.accumulation import micro_batches
 from agvm_mm.recovery.randomness import seed_all
 
-from .hooks import micro_batches
 from .sampler import TotalBatchSampler, sampler_of
 
 # Apart from the keys of samples.

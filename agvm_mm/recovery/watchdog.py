@@ -14,6 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from agvm_mm.compat.accumulation import micro_batches
+
 from .stack import activity
 from .watch import Watch, shared_store
 
@@ -96,12 +98,11 @@ class WatchdogHook(Hook):
 
     def _record(self, runner: Runner) -> dict:
         phase, place, waits = activity(self._loop)
-        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         return dict(
             host=socket.gethostname(),
             events=self._events,
             seconds=time.monotonic() - self._since,
-            update=runner.iter // counts,
+            update=runner.iter // micro_batches(runner.optim_wrapper),
             phase=phase,
             place=place,
             waits=waits)

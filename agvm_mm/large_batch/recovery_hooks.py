@@ -6,7 +6,7 @@ from mmengine.config import Config, ConfigDict
 from .settings import type_name
 
 # What a config's ``recovery`` switches, and the hook that does it.
-RECOVERY: dict[str, str] = {}
+RECOVERY: dict[str, str] = dict(preemption='PreemptionHook')
 
 
 def add_recovery_hooks(cfg: Config) -> None:

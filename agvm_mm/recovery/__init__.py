@@ -1,0 +1,1 @@
+"""What a run needs to be cut and to go on."""

@@ -27,6 +27,7 @@ from agvm_mm.compat.checkpoint import (
 from agvm_mm.engine.runner import check_strategy, use_mixed_precision
 from agvm_mm.large_batch import resolve_here
 from agvm_mm.large_batch.settings import with_agvm
+from agvm_mm.recovery.parent import end_with_launcher
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -174,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             that of the process.
     """
     args = parse_args(argv)
+    end_with_launcher()
     anew = None
     with one_line('train.py'):
         force_safe_loading()

@@ -52,6 +52,7 @@ HOOKS = {
     'NumClassCheckHook': NONE,
     'ParamSchedulerHook': BY_UPDATE,
     'PipelineSwitchHook': NONE,
+    'PreemptionHook': BY_UPDATE,
     'PrepareTTAHook': NONE,
     'ProfilerHook': EVERY,
     'RuntimeInfoHook': EVERY,

@@ -7,6 +7,7 @@ from .settings import type_name
 
 # What a config's ``recovery`` switches, and the hook that does it.
 RECOVERY: dict[str, str] = {
+    'preemption': 'PreemptionHook',
     'randomness': 'SeededUpdatesHook',
     'watchdog': 'WatchdogHook',
 }

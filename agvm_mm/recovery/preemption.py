@@ -1,0 +1,220 @@
+"""Saves and stops when the cluster takes the machines back."""
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from agvm_mm.compat.accumulation import micro_batches
+
+from .agreement import Agreement
+from .parent import end_with_launcher
+from .stop_signals import StopSignals
+from .workers import keep_workers
+
+# EX_TEMPFAIL of <sysexits.h>: try again. Python, torchrun, bash and Slurm end
+# with no such code by themselves, as they do with 1, 2 or 128 + a signal.
+PREEMPTED = 75
+FILENAME = 'preempted_iter_{}.pth'
+# Batches of a validation between two questions.
+QUESTION_EVERY = 10
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """Saves a checkpoint on SIGTERM or SIGUSR1, and ends with exit code 75.
+
+    The signal may come to one rank or to several. All of them stop at the end
+    of the same update: in the last micro-batch of each, one integer goes
+    around beside the forward and backward pass. A validation is cut short if
+    the checkpoint of its update is there already. A second signal, two
+    seconds after the first or later, ends the process at once.
+
+    What is saved, ``preempted_iter_N.pth``, is what ``--resume`` goes on from.
+    It is removed once the resumed run has saved a checkpoint.
+    """
+
+    # After whatever else an update does, and after CheckpointHook.
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.signals = StopSignals()
+        self.agreement: Agreement | None = None
+        self._questions = 0  # that are left in this validation
+        self._asked = False
+        self._earlier: list[str] = []  # what earlier runs saved on a signal
+
+    def before_train(self, runner: Runner) -> None:
+        """Take the signals over.
+
+        Args:
+            runner (Runner): Of the training.
+
+        Raises:
+            RuntimeError: If the ranks cannot reach each other by gloo.
+        """
+        end_with_launcher()
+        self.agreement = Agreement()
+        for loop in (runner._train_loop, runner._val_loop):
+            keep_workers(loop)
+        self.signals.take()
+        self._earlier = self._saved_on_a_signal(runner)
+
+    def before_train_iter(self, runner: Runner, *args: Any,
+                          **kwargs: Any) -> None:
+        """Ask whether any rank is to stop after this update."""
+        if self._ends_update(runner):
+            self.agreement.ask(self.signals.received)
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: Any = None,
+                         outputs: Any = None) -> None:
+        """Stop, if one is."""
+        self._remove_earlier(runner)
+        number = self.agreement.answer() if self._ends_update(runner) else 0
+        done = runner.iter + 1
+        if not number or done == runner.max_iters:
+            return
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        if by_epoch and self.end_of_epoch(runner.train_dataloader, batch_idx):
+            return  # after_train_epoch does, with whatever others do there.
+        self._stop(runner, number, runner.epoch, done)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Stop, if a rank is to since the epoch's last update."""
+        self._remove_earlier(runner)
+        done = runner.epoch + 1
+        if (isinstance(runner.train_loop, EpochBasedTrainLoop)
+                and done < runner.max_epochs):
+            self.agreement.ask(self.signals.received)
+            number = self.agreement.answer()
+            if number:
+                self._stop(runner, number, done, runner.iter)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Settle how often this validation asks, the same on all ranks."""
+        self._questions, self._asked = 0, False
+        if self.agreement is not None and self._is_saved(
+                runner, runner.epoch, runner.iter):
+            self._questions = self.agreement.least(
+                len(runner.val_dataloader) // QUESTION_EVERY)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, *args: Any,
+                       **kwargs: Any) -> None:
+        """Stop, if any rank is to; every so many batches."""
+        if self._questions and (batch_idx + 1) % QUESTION_EVERY == 0:
+            self._stop_validation(runner)
+            self._questions -= 1
+            self._asked = True
+            self.agreement.ask(self.signals.received)
+
+    def after_val_epoch(self, runner: Runner, *args: Any,
+                        **kwargs: Any) -> None:
+        """Hear the last answer."""
+        self._stop_validation(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Give the signals back."""
+        self.signals.give_back()
+        self.agreement.close()
+        self.agreement = None
+
+    def _stop_validation(self, runner: Runner) -> None:
+        number = self.agreement.answer() if self._asked else 0
+        self._asked = False
+        if number:
+            self._stop(runner, number, runner.epoch, runner.iter)
+
+    def _stop(self, runner: Runner, number: int, epoch: int,
+              iteration: int) -> None:
+        """Save what was done, and leave with all ranks.
+
+        Args:
+            runner (Runner): Of the training.
+            number (int): Of the signal.
+            epoch (int): Epochs that are done.
+            iteration (int): Iterations that are done.
+
+        Raises:
+            SystemExit: Of code ``PREEMPTED``.
+        """
+        if not self._is_saved(runner, epoch, iteration):
+            self._save(runner, epoch, iteration)
+        # The first to leave makes launchers send SIGTERM to the others.
+        self.agreement.meet()
+        self.signals.ignore()
+        self.agreement.meet()
+        runner.logger.warning(
+            f'{signal.Signals(number).name}: stopped after iteration '
+            f'{iteration} of {runner.max_iters}, which is saved; --resume '
+            f'goes on from there (exit code {PREEMPTED})')
+        runner.visualizer.close()
+        raise SystemExit(PREEMPTED)
+
+    def _save(self, runner: Runner, epoch: int, iteration: int) -> None:
+        hook = self._checkpoint_hook(runner)
+        folder = hook.out_dir if hook else runner.work_dir
+        name = FILENAME.format(iteration)
+        runner.save_checkpoint(
+            folder,
+            name,
+            save_param_scheduler=runner.param_schedulers is not None,
+            meta=dict(epoch=epoch, iter=iteration),
+            by_epoch=False,
+            backend_args=hook.backend_args if hook else None)
+        self._name_latest(runner, os.path.join(folder, name))
+        self._remove(runner, self._earlier)
+
+    @master_only
+    def _name_latest(self, runner: Runner, path: str) -> None:
+        latest = os.path.join(runner.work_dir, 'last_checkpoint')
+        with open(f'{latest}.new', 'w') as file:
+            file.write(path)
+        os.replace(f'{latest}.new', latest)
+
+    def _remove_earlier(self, runner: Runner) -> None:
+        hook = self._checkpoint_hook(runner)
+        if self._earlier and hook and hook.last_ckpt:
+            self._remove(runner, self._earlier)
+            self._earlier = []
+
+    @master_only
+    def _remove(self, runner: Runner, paths: list[str]) -> None:
+        for path in paths:
+            os.remove(path)
+
+    def _saved_on_a_signal(self, runner: Runner) -> list[str]:
+        hook = self._checkpoint_hook(runner)
+        folder = hook.out_dir if hook else runner.work_dir
+        start, end = FILENAME.split('{}')
+        return [
+            os.path.join(folder, name) for name in sorted(os.listdir(folder))
+            if name.startswith(start) and name.endswith(end)
+        ] if os.path.isdir(folder) else []
+
+    @staticmethod
+    def _is_saved(runner: Runner, epoch: int, iteration: int) -> bool:
+        hook = PreemptionHook._checkpoint_hook(runner)
+        if hook is None or not hook.last_ckpt:
+            return False
+        step = epoch if hook.by_epoch else iteration
+        return os.path.basename(
+            hook.last_ckpt) == hook.filename_tmpl.format(step)
+
+    @staticmethod
+    def _checkpoint_hook(runner: Runner) -> CheckpointHook | None:
+        return next(
+            (h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
+
+    @staticmethod
+    def _ends_update(runner: Runner) -> bool:
+        done = runner.iter + 1
+        return (done % micro_batches(runner.optim_wrapper) == 0
+                or done == runner.max_iters)

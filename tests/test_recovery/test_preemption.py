@@ -1,0 +1,265 @@
+"""Signals to trainings of a toy: real processes, real signals."""
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
+from mmengine.runner import Runner
+from torch.multiprocessing import ProcessExitedException
+
+import agvm_mm  # noqa: F401
+from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
+from agvm_mm.large_batch import resolve
+from agvm_mm.recovery.preemption import PREEMPTED
+from agvm_mm.recovery.stop_signals import SAME_REQUEST, STOP_SIGNALS
+from tests.commands import load
+from tests.distributed import run_ranks
+from tests.faults.training import children
+from tests.toy import ToyDetector
+
+IMAGES = 24  # 6 updates of 4 an epoch
+
+
+@DATASETS.register_module()
+class Images(torch.utils.data.Dataset):
+    """Random inputs and targets."""
+
+    def __len__(self):
+        return IMAGES
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        return dict(
+            inputs=torch.randn(6, generator=generator),
+            data_samples=torch.randn(10, generator=generator))
+
+
+@MODELS.register_module()
+class TrainedToy(ToyDetector):
+    """Its loss, or nothing of use."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        if mode == 'predict':
+            return [dict() for _ in inputs]
+        return super().forward(inputs, data_samples, mode)
+
+
+@METRICS.register_module()
+class Nothing:
+    """Measures nothing."""
+
+    dataset_meta = None
+
+    def process(self, *args, **kwargs):
+        pass
+
+    def evaluate(self, size):
+        return dict(nothing=0.0)
+
+
+@HOOKS.register_module()
+class SignalHook(Hook):
+    """Signals this process at an iteration of the training."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self, at, number, rank, where='after_train_iter', wait=0):
+        self.at, self.number, self.rank = at, number, rank
+        self.where, self.wait = where, wait
+
+    def _signal(self, where, iteration):
+        if (where == self.where and iteration == self.at
+                and int(os.environ['RANK']) == self.rank):
+            time.sleep(self.wait)
+            os.kill(os.getpid(), self.number)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self._signal('before_train_iter', runner.iter)
+
+    def after_train_iter(self, runner, batch_idx, **kwargs):
+        self._signal('after_train_iter', runner.iter)
+
+    def after_val_iter(self, runner, batch_idx, **kwargs):
+        self._signal('after_val_iter', batch_idx)
+
+
+@HOOKS.register_module()
+class EndHook(Hook):
+    """Writes how far a validation came."""
+
+    priority = 'HIGHEST'
+
+    def after_val_iter(self, runner, batch_idx, **kwargs):
+        Path(runner.work_dir, 'validated').write_text(str(batch_idx + 1))
+
+
+@HOOKS.register_module()
+class SignalWorkersHook(Hook):
+    """Signals each worker, as Slurm signals whatever belongs to a task."""
+
+    def after_train_iter(self, runner, batch_idx, **kwargs):
+        workers = [str(worker) for worker in children(os.getpid())]
+        if runner.iter % 3 == 2:
+            for number in STOP_SIGNALS:
+                # By another process: they heed their rank.
+                subprocess.run(['kill', f'-{number}', *workers], check=True)
+            assert len(workers) == 2
+
+
+def start(rank, work_dir, ranks, settings):
+    """A training of three epochs, of six updates each; how it ends."""
+    return _train(rank, work_dir, ranks, **settings)
+
+
+def _train(rank,
+           work_dir,
+           ranks,
+           hooks=(),
+           samples=4,
+           workers=0,
+           by_epoch=True,
+           save_every=-1,
+           resume=False,
+           validate=False):
+    os.environ['RANK'] = str(rank)
+    allow_mmengine_checkpoints()
+    Runner._log_env = lambda *args: None  # It takes a second.
+    loader = dict(
+        batch_size=samples,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=dict(type='default_collate'),
+        dataset=dict(type='Images'),
+        sampler=dict(type='DefaultSampler', shuffle=False))
+    cfg = dict(
+        model=dict(type='TrainedToy'),
+        work_dir=str(work_dir),
+        train_dataloader=loader,
+        train_cfg=dict(max_epochs=3, val_interval=1) if by_epoch else dict(
+            by_epoch=False, max_iters=18, val_interval=100),
+        total_batch_size=4,
+        optim_wrapper=dict(
+            optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
+        default_hooks=dict(
+            checkpoint=dict(
+                type='CheckpointHook', by_epoch=by_epoch,
+                interval=save_every)),
+        custom_hooks=list(hooks),
+        model_wrapper_cfg=dict(type='CPUDistributedDataParallel'),
+        experiment_name=f'{work_dir}_{time.time_ns()}',
+        log_level='ERROR',
+        resume=resume)
+    if validate:
+        cfg.update(
+            val_dataloader=dict(loader, batch_size=1),
+            val_cfg=dict(),
+            val_evaluator=dict(type='Nothing'))
+    if by_epoch:
+        cfg['train_cfg']['by_epoch'] = True
+    torch.manual_seed(0)
+    handlers = [signal.getsignal(number) for number in STOP_SIGNALS]
+    runner = Runner.from_cfg(resolve(Config(cfg), ranks))
+    try:
+        runner.train()
+    except SystemExit as stop:
+        return stop.code, runner.iter
+    assert handlers == [signal.getsignal(n) for n in STOP_SIGNALS]
+    return 0, runner.iter
+
+
+def train(work_dir, ranks=1, **settings):
+    """Each rank's exit code, and the iterations that were over."""
+    return run_ranks(start, ranks, work_dir, ranks, settings)
+
+
+def signalled(rank=0, at=2, number=signal.SIGTERM, **where):
+    return dict(
+        type='SignalHook', at=at, number=int(number), rank=rank, **where)
+
+
+def saved(work_dir):
+    return sorted(path.name for path in work_dir.glob('*.pth'))
+
+
+def latest(work_dir):
+    return os.path.basename((work_dir / 'last_checkpoint').read_text())
+
+
+@pytest.mark.parametrize('ranks', [1, 2])
+def test_all_ranks_stop_at_one_update_and_go_on(tmp_path, ranks):
+    whole, cut = tmp_path / 'whole', tmp_path / 'cut'
+    assert train(whole, ranks, by_epoch=False) == [(0, 18)] * ranks
+    hook = signalled(ranks - 1, number=signal.SIGUSR1)
+    # It came when the third update was over, and the fourth is the last.
+    assert train(
+        cut, ranks, by_epoch=False, hooks=[hook]) == [(PREEMPTED, 3)] * ranks
+    assert saved(cut) == [latest(cut)] == ['preempted_iter_4.pth']
+    assert train(
+        cut, ranks, by_epoch=False, resume=True) == [(0, 18)] * ranks
+    assert saved(cut) == ['iter_18.pth']
+    one, other = (load(path / 'iter_18.pth') for path in (whole, cut))
+    for name, tensor in one['state_dict'].items():
+        assert torch.equal(tensor, other['state_dict'][name])
+    assert one['meta']['updates'] == other['meta']['updates'] == 18
+
+
+@pytest.mark.parametrize('where', ['before_train_iter', 'after_train_iter'])
+def test_an_update_of_micro_batches_is_finished(tmp_path, where):
+    """The third update is iterations 4 and 5; the signal is in its midst."""
+    hook = signalled(at=4, where=where)
+    assert train(tmp_path, samples=2, hooks=[hook]) == [(PREEMPTED, 5)]
+    checkpoint = load(tmp_path / 'preempted_iter_6.pth')
+    assert checkpoint['meta']['updates'] == 3
+    assert (checkpoint['meta']['epoch'], checkpoint['meta']['iter']) == (0, 6)
+
+
+@pytest.mark.parametrize(('save_every', 'expected'),
+                         [(1, 'epoch_1.pth'), (-1, 'preempted_iter_6.pth')])
+def test_an_epoch_is_finished(tmp_path, save_every, expected):
+    """A checkpoint that is there is not written twice."""
+    hook = signalled(at=5, where='before_train_iter')
+    assert train(
+        tmp_path, 2, save_every=save_every,
+        hooks=[hook]) == [(PREEMPTED, 6)] * 2
+    assert saved(tmp_path) == [latest(tmp_path)] == [expected]
+    assert load(tmp_path / expected)['meta']['epoch'] == 1
+
+
+def test_a_validation_is_cut_short(tmp_path):
+    """Of 24 images: asked after the tenth, answered after the twentieth."""
+    hooks = [signalled(at=3, where='after_val_iter'), dict(type='EndHook')]
+    assert train(
+        tmp_path, save_every=1, validate=True,
+        hooks=hooks) == [(PREEMPTED, 6)]
+    assert saved(tmp_path) == [latest(tmp_path)] == ['epoch_1.pth']
+    assert (tmp_path / 'validated').read_text() == '20'
+
+
+def test_a_validation_ends_where_nothing_is_saved(tmp_path):
+    hooks = [signalled(at=3, where='after_val_iter'), dict(type='EndHook')]
+    assert train(tmp_path, validate=True, hooks=hooks) == [(PREEMPTED, 6)]
+    assert saved(tmp_path) == ['preempted_iter_7.pth']
+    assert (tmp_path / 'validated').read_text() == '24'
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    hooks = [signalled(at=7), signalled(at=8, wait=SAME_REQUEST + 0.1)]
+    with pytest.raises(ProcessExitedException, match='SIGTERM'):
+        train(tmp_path, samples=1, save_every=1, hooks=hooks)
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_workers_outlive_a_signal_to_them(tmp_path):
+    """Whether the loop starts them before the training, or in it."""
+    for by_epoch in (True, False):
+        assert train(
+            tmp_path / str(by_epoch),
+            workers=2,
+            by_epoch=by_epoch,
+            hooks=[dict(type='SignalWorkersHook')]) == [(0, 18)]

@@ -20,7 +20,6 @@ ALLOWED = {
     'recovery': {*MMENGINE, 'numpy', 'compat'},
     'compat': {*MMENGINE, 'numpy'},  # the numpy that checkpoints hold
     'datasets': {'numpy', 'cv2', 'sklearn', 'pycocotools'},
-    'recovery': {*MMENGINE, 'numpy', 'large_batch'},
     'hub': MMENGINE,
     # Settings in MMEngine's new style: it reads their imports, and imports no
     # more than the classes that a run builds.

@@ -7,7 +7,9 @@ none of that.
 """
 from __future__ import annotations
 
+import hashlib
 import random
+import struct
 from typing import Any, Sequence
 
 import numpy as np
@@ -18,13 +20,14 @@ def seed_all(*key: int) -> None:
     """Seed Python's, NumPy's and torch's generators, on the CPU and on CUDA.
 
     Args:
-        *key (int): What the random numbers are to depend on, each at least 0.
+        *key (int): What the random numbers are to depend on.
     """
-    python, numpy, tensors = map(
-        int,
-        np.random.SeedSequence(key).generate_state(3, np.uint64))
+    # A hash, because the seeds of keys that are near each other must not be.
+    text = repr([int(part) for part in key])
+    words = hashlib.blake2b(text.encode(), digest_size=20).digest()
+    python, tensors, numpy = struct.unpack('<QQI', words)
     random.seed(python)
-    np.random.seed(numpy >> 32)
+    np.random.seed(numpy)
     # torch.manual_seed would leave a trace of its call on each sample where
     # CUDA is there and not used, as in a worker.
     torch.default_generator.manual_seed(tensors)

@@ -84,7 +84,6 @@ def test_killed_trainings_end_in_the_same_bits(digits, tmp_path, ranks,
     # Two micro-batches on each process.
     settings = dict(
         optimizer=optimizer, estimator=estimator, samples=4 // ranks)
-    # RetinaNet draws no random numbers, and MMEngine saves no generator.
     whole = train(tmp_path / 'whole', ranks, digits, **settings)
     wait_for(lambda: STARTED in whole.output(), whole)
     start = time.time()

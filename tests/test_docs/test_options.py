@@ -8,13 +8,20 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.registry import HOOKS, OPTIM_WRAPPERS, RUNNERS, STRATEGIES
+from mmengine.registry import (
+    HOOKS,
+    LOOPS,
+    OPTIM_WRAPPERS,
+    RUNNERS,
+    STRATEGIES,
+)
 from torch import nn
 
 from agvm_mm import AGVMFSDPStrategy
 from agvm_mm.engine.mixin import AGVMMixin
 from agvm_mm.engine.modulation import Modulation
 from agvm_mm.engine.options import AGVM_OPTIONS
+from agvm_mm.large_batch.recovery_hooks import RECOVERY
 from agvm_mm.measuring.measurement import Sums
 from tests.test_docs.messages import ROOT, files
 
@@ -72,13 +79,20 @@ def test_the_settings_of_a_total_batch_are_read():
         assert f"get('{name}')" in sources
 
 
+def test_the_switches_of_recovery():
+    rows = table('Recovery', 'name')
+    assert {spans(name)[0]: spans(hook)[0]
+            for name, hook, _ in rows} == RECOVERY
+
+
 def test_the_types_are_registered():
     assert default_of(AGVMFSDPStrategy, 'state_dict_cfg') == 'full'
     for registry, names in (
         (OPTIM_WRAPPERS, ('AGVMOptimWrapper', 'AGVMAmpOptimWrapper')),
         (RUNNERS, ('TotalBatchRunner', 'TotalBatchFlexibleRunner')),
         (HOOKS, ('TotalBatchSizeHook', 'UpdateParamSchedulerHook',
-                 'UpdateEMAHook')),
+                 'UpdateEMAHook', 'SeededUpdatesHook')),
+        (LOOPS, ('TotalBatchEpochLoop', 'TotalBatchIterLoop')),
         (STRATEGIES, ('AGVMFSDPStrategy', )),
     ):
         for name in names:

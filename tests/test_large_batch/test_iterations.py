@@ -3,6 +3,7 @@ import pytest
 from mmengine.config import Config
 
 from agvm_mm.large_batch import resolve
+from agvm_mm.large_batch.recovery_hooks import RECOVERY
 
 
 def config(**more):
@@ -54,7 +55,8 @@ def test_resolve_rescales_what_counts_iterations():
     assert cfg.log_processor.window_size == 80
     assert cfg.custom_hooks == [
         dict(type='EMAHook', interval=8, begin_iter=20),
-        dict(type='SeededUpdatesHook')
+        dict(type='TotalBatchSizeHook'),
+        *(dict(type=hook) for hook in RECOVERY.values()),
     ]
     assert cfg.train_dataloader.sampler == dict(
         type='TotalBatchSampler',
@@ -160,7 +162,8 @@ def test_epochs_are_left_alone():
     ]
     cfg.train_dataloader.sampler.type = 'mmengine.dataset.DefaultSampler'
     resolved = resolve(cfg, 4)
-    assert resolved.train_cfg == cfg.train_cfg
+    assert resolved.train_cfg == dict(
+        type='TotalBatchEpochLoop', max_epochs=12)
     assert resolved.param_scheduler == cfg.param_scheduler
     assert resolved.default_hooks.checkpoint.interval == 1
     assert resolved.default_hooks.logger.interval == 20

@@ -50,7 +50,6 @@ def assert_every_module_is_logged(work_dir, output):
 
 def test_resume_gives_the_bits_of_the_uninterrupted_run(
         trained, digits, tmp_path):
-    # RetinaNet draws no random numbers, and MMEngine saves no generator.
     train_two_processes(RETINANET, tmp_path, 1, digits)
     output = train_two_processes(RETINANET, tmp_path, 2, digits, '--resume')
     assert 'resumed epoch: 1, iter: 4' in output

@@ -130,12 +130,14 @@ def test_slurm_train_calls_srun(tmp_path):
 def test_what_will_run(monkeypatch, capsys):
     from plan import main
     monkeypatch.chdir(ROOT)
-    split, refused, told = blocks(PAGE, 'text')
+    split, uneven, refused, told = blocks(PAGE, 'text')
     words = shlex.split(command(PAGE, 'python tools/plan.py'))[2:]
-    main(words)
-    assert ' '.join(split.split()) in ' '.join(capsys.readouterr().out.split())
+    for line, gpus in ((split, '16'), (uneven, '96')):
+        main([*words[:-1], gpus])
+        assert ' '.join(line.split()) in ' '.join(
+            capsys.readouterr().out.split())
     with pytest.raises(SystemExit) as error:
-        main([*words[:-1], '96'])
+        main([*words[:-1], '768'])
     assert str(error.value) == refused.strip()
     assert told == ('total_batch_size=512: 16 processes x 16 samples x '
                     '2 micro-batches\n')

@@ -180,30 +180,36 @@ def test_shards(stepped):
                     atol=1e-12)
 
 
-def noise_scale(sizes, weighted, draws=4000, width=64):
-    """Of gradients whose noise scale is 36, averaged over many updates."""
+def noise_scale(sizes, weights, of_squares, samples, draws=2000, width=64):
+    """Noise and signal, whose quotient is the scale, over many updates.
+
+    The gradients' are 36 and 1.
+    """
     generator = torch.Generator().manual_seed(0)
     mean = torch.ones(width, dtype=torch.float64)
-    deviation = 36**0.5  # each element's: 36 width / |mean|^2 = 36
-    n, total = len(sizes), sum(sizes)
-    factors = loss_weights(sizes)
+    deviation = 36**0.5  # each element's
+    n = len(sizes)
     whole, sum_sq = 0, 0
-    for size, weight in zip(sizes, factors):
+    for size, weight, of_square in zip(sizes, weights, of_squares):
         noise = torch.randn(
             draws, width, generator=generator, dtype=torch.float64)
         gradient = mean + noise * deviation / size**0.5
         whole = whole + weight * gradient / n
-        square = gradient.square().sum(1)
-        # As equal ones: the squares of what is seen, weight x gradient.
-        sum_sq = sum_sq + square * (weight if weighted else weight**2)
+        sum_sq = sum_sq + of_square * gradient.square().sum(1)
     mean_sq = whole.square().sum(1)
     covariance = replica_covariance(sum_sq, mean_sq, n)
     signal = (mean_sq - covariance / n).mean()
-    return (covariance.mean() * (total / n) / signal).item()
+    return [(covariance.mean() * samples / width).item(),
+            (signal / width).item()]
 
 
 def test_the_noise_scale_of_unequal_replicas():
-    sizes = [16, 16, 16, 16, 1, 1]
-    assert noise_scale(sizes, weighted=True) == pytest.approx(36, rel=0.02)
-    assert noise_scale(sizes, weighted=False) > 1.2 * 36
-    assert noise_scale([11] * 6, weighted=True) == pytest.approx(36, rel=0.02)
+    sizes, ones = [16, 16, 16, 16, 1, 1], [1.0] * 6
+    weights = loss_weights(sizes)
+    mean, harmonic = 66 / 6, 6 / sum(1 / size for size in sizes)
+    close = partial(pytest.approx, rel=0.03)
+    assert noise_scale(sizes, weights, weights, mean) == close([36, 1])
+    # Their squares as those of equal ones.
+    assert noise_scale(sizes, weights, ones, mean)[0] == close(171)
+    # Losses that nobody has weighted.
+    assert noise_scale(sizes, ones, ones, harmonic) == close([36, 1])

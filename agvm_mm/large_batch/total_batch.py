@@ -28,7 +28,7 @@ from .samples import (
     most_samples,
 )
 from .settings import check_settings, with_agvm, wrappers_of
-from .uneven import deal_unevenly
+from .uneven import check_epochs, deal_unevenly
 
 
 def split_batch(total_batch_size: int,
@@ -70,10 +70,8 @@ def split_batch(total_batch_size: int,
             raise ValueError(f'{name}={value!r} must be an int >= 1')
     share, rest = divmod(total_batch_size, world_size)
     if rest:
-        if unit > 1 and even_dealer is None:
-            even_dealer = f'unit={unit}'
         return _split_unevenly(total_batch_size, world_size,
-                               max_samples_per_gpu, even_dealer)
+                               max_samples_per_gpu, unit, even_dealer)
     if total_batch_size < min_replicas:
         raise ValueError(
             f'total_batch_size={total_batch_size} leaves AGVM a single '
@@ -95,14 +93,14 @@ def split_batch(total_batch_size: int,
 
 
 def _split_unevenly(total_batch_size: int, world_size: int,
-                    max_samples_per_gpu: int,
+                    max_samples_per_gpu: int, unit: int,
                     even_dealer: str | None) -> tuple[int, int]:
     """:func:`split_batch`, of a total that the processes do not divide."""
     near = ' or '.join(
         str(n * world_size)
         for n in (total_batch_size // world_size,
                   total_batch_size // world_size + 1) if n)
-    if even_dealer is not None:
+    if even_dealer or unit > 1:
         divisors = [
             n for n in range(1, total_batch_size + 1)
             if total_batch_size % n == 0
@@ -111,9 +109,9 @@ def _split_unevenly(total_batch_size: int, world_size: int,
         above = min((n for n in divisors if n > world_size), default=None)
         raise ValueError(
             f'total_batch_size={total_batch_size} does not split evenly over '
-            f'{world_size} processes, as {even_dealer} needs. The nearest '
-            f'possible total_batch_size is {near}; or train on '
-            f'{" or ".join(str(n) for n in (below, above) if n)} processes')
+            f'{world_size} processes, as {even_dealer or f"unit={unit}"} '
+            f'needs. The nearest possible total_batch_size is {near}; or train '
+            f'on {" or ".join(str(n) for n in (below, above) if n)} processes')
     if total_batch_size < world_size:
         raise ValueError(
             f'total_batch_size={total_batch_size} leaves some of {world_size} '
@@ -193,15 +191,18 @@ def fit(cfg: Config, world_size: int) -> Config:
                                         cfg.max_samples_per_gpu,
                                         fewest_replicas(cfg), batch_unit(cfg),
                                         even_dealer(cfg))
+    uneven = bool(cfg.total_batch_size % world_size)
+    if uneven:
+        check_epochs(cfg)
     earlier = earlier_accumulation(cfg)
     deal_whole_updates(cfg, samples, by_iteration)
-    deal_unevenly(cfg, uneven=bool(cfg.total_batch_size % world_size))
     use_our_loop(cfg)
     step_schedulers_by_update(cfg, accumulation, earlier, by_iteration)
     for wrapper in wrappers_of(cfg).values():
         wrapper['accumulative_counts'] = accumulation
     rescale(cfg, accumulation, earlier, by_iteration)
     add_recovery_hooks(cfg)
+    deal_unevenly(cfg, uneven)
     return cfg
 
 

@@ -8,6 +8,25 @@ from .settings import type_name
 HOOK = 'LossWeightHook'
 
 
+def check_epochs(cfg: Config) -> None:
+    """Refuse epochs of as many batches, which would have to be of one size.
+
+    Args:
+        cfg (Config): Whose processes do not divide the total batch.
+
+    Raises:
+        ValueError: If it states ``num_batch_per_epoch``.
+    """
+    stated = cfg.train_dataloader.get('num_batch_per_epoch')
+    if stated is not None:
+        raise ValueError(
+            f'train_dataloader.num_batch_per_epoch={stated} counts batches of '
+            f'one size, which total_batch_size={cfg.total_batch_size} has not '
+            'on this number of processes: set train_dataloader.dataset.'
+            'indices to the samples of an epoch in its place, or train on a '
+            'number of processes that divides the total')
+
+
 def deal_unevenly(cfg: Config, uneven: bool) -> None:
     """Let micro-batches be of two sizes, and their losses weighted.
 
@@ -16,10 +35,6 @@ def deal_unevenly(cfg: Config, uneven: bool) -> None:
             ``uneven``.
         uneven (bool): Whether that is so. Otherwise what an earlier
             resolution has put in is taken out.
-
-    Raises:
-        ValueError: If its epochs are cut short in a way that counts
-            micro-batches of one size.
     """
     loader = cfg.train_dataloader
     hooks = list(cfg.get('custom_hooks') or [])
@@ -28,14 +43,6 @@ def deal_unevenly(cfg: Config, uneven: bool) -> None:
         cfg.custom_hooks = listed
     if not uneven:
         return
-    if loader.get('num_batch_per_epoch') is not None:
-        raise ValueError(
-            'train_dataloader.num_batch_per_epoch='
-            f'{loader.num_batch_per_epoch} counts batches of one size, which '
-            f'total_batch_size={cfg.total_batch_size} has not on this number '
-            'of processes: set train_dataloader.dataset.indices to the '
-            'samples of an epoch in its place, or train on a number of '
-            'processes that divides the total')
     loader.batch_sampler = ConfigDict(type='MicroBatchSampler')
     # It fills up the last update; PyTorch refuses the setting beside it.
     loader.pop('drop_last', None)

@@ -28,6 +28,8 @@ PIPELINES = {
         'model.train_cfg.rcnn.sampler.pos_fraction': 1.0}),
     'RetinaNet': (RETINANET, {}),
     'Semantic FPN': (SEMANTIC, {}),
+    'Semantic FPN, without class weights': (SEMANTIC, {
+        'model.decode_head.loss_decode.class_weight': None}),
 }
 
 

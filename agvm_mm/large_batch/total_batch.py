@@ -111,7 +111,8 @@ def _split_unevenly(total_batch_size: int, world_size: int,
             f'total_batch_size={total_batch_size} does not split evenly over '
             f'{world_size} processes, as {even_dealer or f"unit={unit}"} '
             f'needs. The nearest possible total_batch_size is {near}; or '
-            f'train on {" or ".join(str(n) for n in (below, above) if n)} processes')
+            f'train on {" or ".join(str(n) for n in (below, above) if n)} '
+            'processes')
     if total_batch_size < world_size:
         raise ValueError(
             f'total_batch_size={total_batch_size} leaves some of {world_size} '

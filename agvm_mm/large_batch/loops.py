@@ -113,11 +113,12 @@ class TotalBatchIterLoop(IterBasedTrainLoop):
         Returns:
             nn.Module: The model.
         """
+        # First, because a hook may start the workers anew.
+        self._sampler.start = self._iter // micro_batches(
+            self.runner.optim_wrapper)
         self.runner.call_hook('before_train')
         # As in the base class, the training is one epoch for its hooks.
         self.runner.call_hook('before_train_epoch')
-        self._sampler.start = self._iter // micro_batches(
-            self.runner.optim_wrapper)
         if self._iter:
             self._validate()
         while self._iter < self._max_iters and not self.stop_training:

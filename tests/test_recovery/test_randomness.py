@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from torch.utils.data import DataLoader
 
 from agvm_mm import TotalBatchSampler
@@ -96,6 +97,50 @@ def test_a_sampler_that_is_not_seeded_leaves_the_dataset_alone():
     data = RandomData()
     TotalBatchSampler(data, 4, 2)
     assert not hasattr(data, '__getitems__')
+
+
+class Listed(BaseDataset):
+    """Six samples, each with what its pipeline draws."""
+
+    def load_data_list(self):
+        return [dict(number=i) for i in range(6)]
+
+
+class Mixed:
+    """As a mosaic, which chooses the images that it adds."""
+
+    def get_indexes(self, dataset):
+        return [random.randrange(len(dataset))]
+
+    def __call__(self, results):
+        return (results['number'], results['mix_results'][0], drawn())
+
+
+def wrapped(kind):
+    data = Listed(pipeline=[lambda results: dict(results, drawn=drawn())])
+    if kind == 'mix':
+        datasets = pytest.importorskip('mmdet.datasets')
+        mixed = datasets.MultiImageMixDataset(data, [])
+        mixed.pipeline, mixed.pipeline_types = [Mixed()], ['Mixed']
+        return mixed
+    if kind == 'repeat':
+        return RepeatDataset(data, 2)
+    return ConcatDataset([data, Listed(pipeline=data.pipeline.transforms)])
+
+
+@pytest.mark.parametrize('kind', ['mix', 'repeat', 'concat'])
+def test_a_dataset_that_wraps_others_is_seeded_whole(kind):
+    data = wrapped(kind)
+    sampler = TotalBatchSampler(data, 4, 2, seed=3, seeded=True)
+    loader = DataLoader(data, 2, sampler=sampler, collate_fn=list)
+    first = list(loader)
+    seed_all(8)
+    assert list(loader) == first
+    sampler.set_epoch(1)
+    assert list(loader) != first
+    sampler.set_epoch(0)
+    sampler.start = 1
+    assert list(loader) == first[2:]
 
 
 @pytest.mark.gpu

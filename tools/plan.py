@@ -49,8 +49,8 @@ def describe(cfg: Config,
     falls = [f'{rates[u]:.4g} at update {u:,}' for u in drops(rates)]
     updates = f'{plan.updates:,}'
     if plan.epochs is not None:
-        updates += (f' = {plan.epochs} epochs x {plan.updates_per_epoch:,}; '
-                    'the last of an epoch is filled up')
+        updates += (f' = {plan.epochs} epochs x {plan.updates_per_epoch:,} '
+                    '(rounded up to whole updates)')
     else:
         updates += f'; {_of_an_epoch(cfg, plan)}'
     other = [
@@ -89,6 +89,8 @@ def _of_an_epoch(cfg: Config, plan: Plan) -> str:
     try:
         with silently():
             images = num_train_images(cfg)
+    except ValueError:  # the data are there, and not one image fits
+        raise
     except Exception:
         # Whatever a data set raises that is not there: the plan stands.
         return 'those of an epoch are not known: set num_train_images'

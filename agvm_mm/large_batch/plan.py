@@ -195,4 +195,5 @@ def num_train_images(cfg: Config) -> int:
         raise ValueError(
             'train_dataloader.dataset finds no image with a label: its '
             'metainfo.classes must be the names in its annotations, letter by '
-            'letter, and its data_prefix their folder') from error
+            'letter, its data_prefix their folder, and in mmseg its '
+            "img_suffix the end of their names, as '.png'") from error

@@ -19,7 +19,8 @@ from mmengine.registry import init_default_scope
 from partitions.models import build_on_meta
 
 from agvm_mm.datasets import write_digits
-from agvm_mm.large_batch import resolve
+from agvm_mm.engine.plan import agvm_options, measured_updates
+from agvm_mm.large_batch import resolve, square_root_lr
 from agvm_mm.large_batch.plan import make_plan
 from tests.commands import ROOT, free_port, run, scalars
 from tests.test_docs.pages import blocks, command
@@ -212,10 +213,34 @@ def test_the_same_batch_on_other_machines(here):
         assert planned.updates == 1128
 
 
+def test_larger_batches(here):
+    rows = re.findall(
+        r'^\| (\S+) \| [^|]*GPUs[^|]* \| (\S+) \| (\S+) \| (\d+) '
+        r'\| `dict\((.*)\)` \| (\d+) times \|$', TEXT, re.M)
+    assert [row[0] for row in rows] == ['128', '256', '1,024']
+    for total, updates, rate, end, agvm, times in rows:
+        total = int(total.replace(',', ''))
+        cfg = load_config('my_detector.py', {
+            'num_train_images': 12000,
+            'total_batch_size': total,
+            'param_scheduler.0.end': int(end),
+        })
+        for setting in filter(None, agvm.split(', ')):
+            name, value = setting.split('=')
+            cfg.optim_wrapper.agvm[name] = int(value)
+        planned = make_plan(cfg, 8)
+        assert f'{planned.updates:,}' == updates
+        assert measured_updates(planned, agvm_options(cfg, planned)) == int(
+            times)
+        assert square_root_lr(0.16, 128, total) == pytest.approx(
+            float(rate), rel=1e-3)
+
+
 @pytest.mark.parametrize(('name', 'optimizer', 'rate'), [
     ('my_detector', 'SGD', 0.16),
     ('my_swin', 'AdamW', 1e-4 * 8**0.5),
     ('my_sgd', 'SGD', 0.16),
+    ('my_try', 'SGD', 0.01),
     ('my_segmentor', 'AdamW', 6e-5 * 8**0.5),
 ])
 def test_every_config_builds(here, name, optimizer, rate):
@@ -255,6 +280,14 @@ def test_no_class_fits(here):
     cfg.train_dataloader.dataset.metainfo.classes = ('a', 'b', 'c')
     with pytest.raises(ValueError, match='the names in its annotations'):
         make_plan(cfg, 8)
+
+
+def test_no_image_ends_so(here):
+    with pytest.raises(SystemExit, match=r"img_suffix .* as '.png'"):
+        plan.main([
+            'my_segmentor.py', '--gpus', '8', '--cfg-options',
+            'train_dataloader.dataset.img_suffix=.bmp'
+        ])
 
 
 def train_on_two(start, folder, *settings):

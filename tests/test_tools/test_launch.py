@@ -9,6 +9,7 @@ import pytest
 
 from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import ROOT, free_port
+from tests.faults.training import wait_for_the_end
 
 # It notes the signals that it gets; at the first one it ends.
 RANK = f"""
@@ -69,11 +70,7 @@ class Launched:
         """Send a signal; the exit code of the launcher."""
         os.kill(whom or self.launcher.pid, number)
         self.launcher.communicate(timeout=60)
-        for _ in range(100):
-            if not any(map(alive, self.ranks)):
-                break
-            time.sleep(0.05)
-        assert not any(map(alive, self.ranks))
+        wait_for_the_end(self.ranks)
         return self.launcher.returncode
 
     def got(self):
@@ -84,18 +81,8 @@ class Launched:
         ]
 
 
-def alive(process):
-    try:
-        with open(f'/proc/{process}/stat') as file:
-            return file.read().rsplit(')', 1)[1].split()[0] != 'Z'
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.parametrize(('number', 'code'), [
-    (signal.SIGTERM, PREEMPTED),
     (signal.SIGUSR1, PREEMPTED),
-    (signal.SIGINT, 3),
     (signal.SIGHUP, 3),
 ])
 def test_a_signal_reaches_each_rank_once(tmp_path, number, code):

@@ -12,7 +12,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 # Ranks are forked from a server that has imported these, and run nothing.
-multiprocessing.set_forkserver_preload(['torch', 'tests.toy'])
+# An optimizer imports torch._dynamo, and a runner matplotlib: seconds each.
+multiprocessing.set_forkserver_preload([
+    'torch', 'torch._dynamo', 'matplotlib.figure',
+    'matplotlib.backends.backend_agg', 'tests.toy'
+])
 
 
 def run_ranks(function, num_ranks, *args, device='cpu'):

@@ -19,7 +19,7 @@ from .training import CUTS, STARTED, Training
 pytestmark = pytest.mark.faults
 
 EPOCHS = 12  # of two updates
-CUTS_PER_TRAINING = 3
+CUTS_PER_TRAINING = 4
 OPTIMIZERS = dict(
     sgd='',
     adamw="""
@@ -100,7 +100,7 @@ def test_killed_trainings_end_in_the_same_bits(digits, tmp_path, ranks,
         if training.cut(how, rng, seconds / (CUTS_PER_TRAINING + 1)):
             cuts += 1
             done.append(name)
-            saved = sorted(path.name for path in work_dir.glob('epoch_*.pth'))
+            saved = sorted(path.name for path in work_dir.glob('*.pth'))
             print(f'\ncut {len(done)}: {name}: {how}; there: {saved}')
         else:
             assert training.wait() == 0, training.output()
@@ -112,8 +112,8 @@ def test_killed_trainings_end_in_the_same_bits(digits, tmp_path, ranks,
         assert_equal(cut[part], expected[part], part)
 
 
-def test_there_were_at_least_twenty_cuts():
-    assert len(done) >= 20
+def test_there_were_at_least_thirty_cuts():
+    assert len(done) >= 30
 
 
 @pytest.mark.parametrize(('before', 'after'), [(2, 1), (1, 2)])

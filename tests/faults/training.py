@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Sequence
 
+from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +20,11 @@ STARTED = 'Epoch(train)'  # in the log, once an update was done
 CUTS = {
     'kill one rank': (signal.SIGKILL, 'rank'),
     'kill all': (signal.SIGKILL, 'all'),
-    'terminate': (signal.SIGTERM, 'launcher'),
+    'kill the launcher': (signal.SIGKILL, 'launcher'),
+    'SIGTERM to the launcher': (signal.SIGTERM, 'launcher'),
+    'SIGUSR1 to the launcher': (signal.SIGUSR1, 'launcher'),
+    'SIGTERM to one rank': (signal.SIGTERM, 'rank'),
+    'SIGUSR1 to one rank': (signal.SIGUSR1, 'rank'),
 }
 
 
@@ -36,7 +41,8 @@ class Training:
     def __init__(self, config: Path, work_dir: Path, ranks: int,
                  arguments: Sequence[str]) -> None:
         command = [sys.executable, str(ROOT / 'tools/train.py'), str(config)]
-        if ranks > 1:
+        self.launched = ranks > 1
+        if self.launched:
             command = [
                 'bash',
                 str(ROOT / 'tools/dist_train.sh'),
@@ -87,16 +93,53 @@ class Training:
         if self.process.poll() is not None:
             return False
         number, whom = CUTS[how]
-        if whom == 'all':
-            os.killpg(self.process.pid, number)
-        else:
-            ranks = children(self.process.pid) or [self.process.pid]
-            target = rng.choice(ranks)
-            os.kill(target if whom == 'rank' else self.process.pid, number)
-        return self.wait() != 0
+        # torchrun's ranks are in sessions of their own, which no signal to
+        # the launcher's group reaches.
+        ranks = children(self.process.pid) if self.launched else []
+        targets = dict(
+            all=[self.process.pid, *ranks],
+            launcher=[self.process.pid],
+            rank=[rng.choice(ranks or [self.process.pid])])
+        for process in targets[whom]:
+            os.kill(process, number)
+        code = self.wait()
+        wait_for_the_end(ranks)
+        if number != signal.SIGKILL:
+            # Or it had ended by then.
+            assert code in (0, PREEMPTED), (code, self.output())
+        return code != 0
 
 
 def children(parent: int) -> list[int]:
     """Processes that a process has started."""
     tasks = Path(f'/proc/{parent}/task/{parent}/children')
     return [int(child) for child in tasks.read_text().split()]
+
+
+def wait_for_the_end(processes: Sequence[int]) -> None:
+    """Until they are dead, or a run that is resumed would train beside them.
+
+    Args:
+        processes (Sequence[int]): Of a training that was cut.
+
+    Raises:
+        TimeoutError: If one is alive after a minute.
+    """
+    end = time.time() + 60
+    while any(map(alive, processes)):
+        if time.time() > end:
+            raise TimeoutError(f'of {processes} some are alive')
+        time.sleep(0.02)
+
+
+def alive(process: int) -> bool:
+    """Whether a process is there, and no zombie.
+
+    Args:
+        process (int): Its number.
+    """
+    try:
+        status = Path(f'/proc/{process}/stat').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rsplit(')', 1)[1].split()[0] != 'Z'

@@ -1,0 +1,102 @@
+"""Signals to tools/dist_train.sh's launcher, whose ranks are plain Python."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agvm_mm.recovery.preemption import PREEMPTED
+from tests.commands import ROOT, free_port
+from tests.faults.training import wait_for_the_end
+
+# It notes the signals that it gets; at the first one it ends.
+RANK = f"""
+import os, signal, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location(
+    'parent', {str(ROOT / 'agvm_mm/recovery/parent.py')!r})
+parent = module_from_spec(spec)
+spec.loader.exec_module(parent)
+parent.end_with_launcher()
+folder, code = sys.argv[1:]
+rank = os.environ['RANK']
+def note(number, frame):
+    with open(f'{{folder}}/got_{{rank}}', 'a') as file:
+        file.write(f'{{int(number)}} ')
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+    signal.signal(number, note)
+with open(f'{{folder}}/started_{{rank}}.new', 'w') as file:
+    file.write(str(os.getpid()))
+os.rename(f'{{folder}}/started_{{rank}}.new', f'{{folder}}/started_{{rank}}')
+while not os.path.exists(f'{{folder}}/got_{{rank}}') or code == 'never':
+    time.sleep(0.05)
+time.sleep(1)
+sys.exit(int(code))
+"""
+
+
+class Launched:
+    """Two ranks under the launcher; until they have started."""
+
+    def __init__(self, folder, code, **env):
+        script = folder / 'rank.py'
+        script.write_text(RANK)
+        self.folder = folder
+        self.launcher = subprocess.Popen(
+            [
+                sys.executable,
+                str(ROOT / 'tools/command_line/launch.py'),
+                f'--master_port={free_port()}', '--nproc_per_node=2',
+                str(script),
+                str(folder),
+                str(code)
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ, OMP_NUM_THREADS='1', **env))
+        for _ in range(600):
+            if len(list(folder.glob('started_?'))) == 2:
+                break
+            time.sleep(0.05)
+        self.ranks = [
+            int(path.read_text()) for path in folder.glob('started_?')
+        ]
+        assert len(self.ranks) == 2, self.launcher.communicate()
+
+    def end(self, number, whom=None):
+        """Send a signal; the exit code of the launcher."""
+        os.kill(whom or self.launcher.pid, number)
+        self.launcher.communicate(timeout=60)
+        wait_for_the_end(self.ranks)
+        return self.launcher.returncode
+
+    def got(self):
+        """The signals that each rank got."""
+        return [
+            path.read_text().split()
+            for path in sorted(self.folder.glob('got_?'))
+        ]
+
+
+@pytest.mark.parametrize(('number', 'code'), [
+    (signal.SIGUSR1, PREEMPTED),
+    (signal.SIGHUP, 3),
+])
+def test_a_signal_reaches_each_rank_once(tmp_path, number, code):
+    launched = Launched(tmp_path, code)
+    assert launched.end(number) == code
+    assert launched.got() == [[str(int(number))]] * 2
+
+
+def test_ranks_that_do_not_end_are_killed(tmp_path):
+    launched = Launched(tmp_path, 'never', GRACE_SECONDS='0.5')
+    assert launched.end(signal.SIGTERM) == 128 + signal.SIGKILL
+
+
+def test_ranks_end_with_a_launcher_that_is_killed(tmp_path):
+    launched = Launched(tmp_path, 'never')
+    assert launched.end(signal.SIGKILL) == -signal.SIGKILL
+    assert launched.got() == []

@@ -68,15 +68,23 @@ def check_checkpoint(path: str | Path) -> None:
         head = file.read(2)
     # torch writes a zip archive, whose directory comes last. Its older format
     # is another, and has no such mark.
-    if not head or (head == b'PK' and not zipfile.is_zipfile(path)):
-        raise ValueError(
-            f'checkpoint {path} is cut short, as if its writing was '
-            f'interrupted. Name another one; beside it: {_beside(path)}')
-    if head == b'PK' and not is_as_written(path):
+    archive = head == b'PK'
+    if archive and not is_as_written(path):
         raise ValueError(
             f'checkpoint {path} is damaged: its content is not what its '
             f'digest says. Name another one; beside it: {_beside(path)}')
+    if not head or (archive and not _is_complete(path)):
+        raise ValueError(
+            f'checkpoint {path} is cut short, as if its writing was '
+            f'interrupted. Name another one; beside it: {_beside(path)}')
     _check_content(path)
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # Of numbers that make no sense.
+        return False
 
 
 def _beside(path: Path) -> str:

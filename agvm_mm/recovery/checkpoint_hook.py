@@ -155,15 +155,17 @@ class SafeCheckpointHook(CheckpointHook):
             super()._publish_model(runner, ckpt_path)
             return
         path = Path(ckpt_path)
+        whole = load(path)
+        kept = {k: whole[k] for k in whole if k in self.published_keys}
+        sha = hashlib.sha256(pickle.dumps(kept)).hexdigest()
+        target = path.with_name(f'{path.stem}-{sha[:8]}.pth')
         try:
-            whole = load(path)
-            kept = {k: whole[k] for k in whole if k in self.published_keys}
-            sha = hashlib.sha256(pickle.dumps(kept)).hexdigest()
-            target = path.with_name(f'{path.stem}-{sha[:8]}.pth')
             save_checkpoint(kept, str(begun(target)))
             put_in_place(target)
         except OSError as error:
-            runner.logger.warning(f'{path} was not published ({error})')
+            drop(begun(target))
+            runner.logger.warning(f'{path} was not published '
+                                  f'({error.strerror or error})')
             return
         runner.logger.info(f'{path} is published to {target}')
 

@@ -4,8 +4,8 @@ Importing this package registers ``AGVMOptimWrapper``, ``AGVMAmpOptimWrapper``,
 ``AGVMOptimWrapperConstructor``, ``AGVMFSDPStrategy`` and what keeps a config's
 total batch (``TotalBatchRunner``, ``TotalBatchFlexibleRunner``,
 ``TotalBatchSizeHook``, ``TotalBatchSampler``, ``UpdateParamSchedulerHook``)
-and what lets a run be cut (``PreemptionHook``, ``WatchdogHook``) with
-MMEngine. It does nothing else.
+and what lets a run be cut (``PreemptionHook``, ``SafeCheckpointHook``,
+``WatchdogHook``) with MMEngine. It does nothing else.
 """
 from .algorithm.partition import partition_parameters
 from .compat.fsdp_strategy import AGVMFSDPStrategy
@@ -18,6 +18,7 @@ from .large_batch import (
     TotalBatchSizeHook,
     UpdateParamSchedulerHook,
 )
+from .recovery.checkpoint_hook import SafeCheckpointHook
 from .recovery.preemption import PreemptionHook
 from .recovery.watchdog import WatchdogHook
 
@@ -25,7 +26,7 @@ __version__ = '0.1.0'
 
 __all__ = [
     'AGVMAmpOptimWrapper', 'AGVMFSDPStrategy', 'AGVMOptimWrapper',
-    'AGVMOptimWrapperConstructor', 'PreemptionHook',
+    'AGVMOptimWrapperConstructor', 'PreemptionHook', 'SafeCheckpointHook',
     'TotalBatchFlexibleRunner', 'TotalBatchRunner', 'TotalBatchSampler',
     'TotalBatchSizeHook', 'UpdateParamSchedulerHook', 'WatchdogHook',
     'partition_parameters', 'register_configs'

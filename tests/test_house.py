@@ -15,7 +15,10 @@ MMENGINE = {'torch', 'mmengine'}
 ALLOWED = {
     'algorithm': {'torch'},
     'measuring': {'torch', 'algorithm'},
-    'engine': {*MMENGINE, 'algorithm', 'measuring', 'large_batch', 'compat'},
+    'engine': {
+        *MMENGINE, 'algorithm', 'measuring', 'large_batch', 'compat',
+        'recovery'
+    },
     'large_batch': {*MMENGINE, 'recovery', 'compat'},
     'recovery': {*MMENGINE, 'numpy', 'compat'},
     'compat': {*MMENGINE, 'numpy'},  # the numpy that checkpoints hold

@@ -13,7 +13,6 @@ from command_line.preflight import check_work_dir, check_wrapper
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import find_latest_checkpoint
 
 import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
 from agvm_mm.compat.checkpoint import (
@@ -22,12 +21,12 @@ from agvm_mm.compat.checkpoint import (
     check_resume,
     force_safe_loading,
     refusal,
-    starts_anew,
 )
 from agvm_mm.engine.runner import check_strategy, use_mixed_precision
 from agvm_mm.large_batch import resolve_here
 from agvm_mm.large_batch.settings import with_agvm
 from agvm_mm.recovery.parent import end_with_launcher
+from agvm_mm.recovery.resuming import settle_resume
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -158,12 +157,10 @@ def _data_roots(settings: object) -> list[str]:
 
 
 def checkpoint_of(cfg: Config) -> str | None:
-    """The checkpoint that training begins with, if any."""
+    """The checkpoint that training is told to begin with, if any."""
     if (isinstance(cfg.get('resume'), str)
             and 'Flexible' in str(cfg.get('runner_type'))):
         return cfg.resume  # A path, for that runner alone.
-    if cfg.get('resume') and cfg.get('load_from') is None:
-        return find_latest_checkpoint(cfg.work_dir)
     return cfg.get('load_from')
 
 
@@ -176,7 +173,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = parse_args(argv)
     end_with_launcher()
-    anew = None
     with one_line('train.py'):
         force_safe_loading()
         allow_mmengine_checkpoints()
@@ -189,17 +185,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_checkpoint(checkpoint)
             if cfg.get('resume'):
                 check_resume(checkpoint, with_agvm(cfg))
-        elif cfg.get('resume'):
-            cfg.resume = False
-            anew = starts_anew(cfg.work_dir)
         if 'total_batch_size' in cfg or args.samples_per_gpu is not None:
             # Under any runner, and refused before it is built.
             cfg = resolve_here(cfg, args.launcher)
         check_wrapper(cfg, args.launcher)
         try:
             runner = RUNNERS.build(cfg)
-            if anew:
-                runner.logger.warning(anew)
+            # MMEngine's own runners would take what last_checkpoint says.
+            settle_resume(runner)
+            if checkpoint is None and runner._resume:
+                check_checkpoint(runner._load_from)
+                check_resume(runner._load_from, with_agvm(cfg))
             runner.train()
         except pickle.UnpicklingError as error:
             # Of a checkpoint that only the model knew, as a backbone's.

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 
+from .digest import is_as_written
 from .safe_globals import safe_globals
 
 # How torch names what its safe loader found; the words are torch's.
@@ -48,9 +49,9 @@ def check_checkpoint(path: str | Path) -> None:
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If it is a folder, as FSDP writes its shards; if it is cut
-            short (the message names the others that lie beside it); or if it
-            holds what could run code (the message says what, and how to save
-            its weights alone).
+            short, or is not what its digest says (the message names the others
+            that lie beside it); or if it holds what could run code (the
+            message says what, and how to save its weights alone).
     """
     if '://' in str(path):
         return
@@ -67,14 +68,29 @@ def check_checkpoint(path: str | Path) -> None:
         head = file.read(2)
     # torch writes a zip archive, whose directory comes last. Its older format
     # is another, and has no such mark.
-    if not head or (head == b'PK' and not zipfile.is_zipfile(path)):
-        others = sorted((p for p in path.parent.glob('*.pth') if p != path),
-                        key=lambda p: p.stat().st_mtime)
-        beside = ', '.join(str(p) for p in others) or 'none'
+    archive = head == b'PK'
+    if archive and not is_as_written(path):
+        raise ValueError(
+            f'checkpoint {path} is damaged: its content is not what its '
+            f'digest says. Name another one; beside it: {_beside(path)}')
+    if not head or (archive and not _is_complete(path)):
         raise ValueError(
             f'checkpoint {path} is cut short, as if its writing was '
-            f'interrupted. Name another one; beside it: {beside}')
+            f'interrupted. Name another one; beside it: {_beside(path)}')
     _check_content(path)
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # Of numbers that make no sense.
+        return False
+
+
+def _beside(path: Path) -> str:
+    others = sorted((p for p in path.parent.glob('*.pth') if p != path),
+                    key=lambda p: p.stat().st_mtime)
+    return ', '.join(str(p) for p in others) or 'none'
 
 
 def _check_content(path: Path) -> None:
@@ -92,7 +108,7 @@ def _check_content(path: Path) -> None:
             f"MMEngine's checkpoints (2.4 has): {path} can run code when it "
             'is loaded, so it must be a file that you trust')
     try:
-        _load(path)
+        load(path)
     except Exception as error:  # What is no checkpoint fails in any way.
         raise ValueError(refusal(error, path)) from None
 
@@ -127,7 +143,15 @@ def starts_anew(work_dir: str) -> str:
             'anew')
 
 
-def _load(path: str | Path) -> Any:
+def load(path: str | Path) -> Any:
+    """Read a checkpoint as a loader of MMEngine will, onto the CPU.
+
+    Args:
+        path (str or Path): A local file.
+
+    Returns:
+        object: What it holds; its tensors are not read before they are used.
+    """
     # OneDL's MMEngine takes its classes off the list again after a load.
     allow_mmengine_checkpoints()
     mapped = {}
@@ -154,7 +178,7 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
     # A file that is no archive is older than AGVM.
     if with_agvm or not zipfile.is_zipfile(path):
         return
-    checkpoint = _load(path)
+    checkpoint = load(path)
     optimizer = checkpoint.get('optimizer', {})
     # Of several optimizers it is a dict of their states.
     states = [optimizer, *optimizer.values()]

@@ -16,18 +16,18 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
-from mmengine.runner import FlexibleRunner, Runner, find_latest_checkpoint
+from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 
 from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
     check_resume,
-    starts_anew,
 )
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
 from agvm_mm.large_batch.micro_batches import described
 from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
+from agvm_mm.recovery.resuming import settle_resume
 
 # The wrappers that --amp knows, and what it makes of them.
 MIXED_PRECISION = dict(
@@ -142,12 +142,13 @@ class _TotalBatchMixin:
         return super().train()  # type: ignore[misc]
 
     def load_or_resume(self) -> None:
-        """The base class's; where there is nothing to resume, it says so."""
-        if (self._resume is True and self._load_from is None  # type: ignore
-                and find_latest_checkpoint(self.work_dir) is None):
-            self._resume = False
-            self.logger.warning(  # type: ignore[attr-defined]
-                starts_anew(self.work_dir))
+        """The base class's, from the newest checkpoint that is whole.
+
+        Raises:
+            ValueError: If there were checkpoints and none is whole, or if a
+                rank does not see the newest.
+        """
+        settle_resume(self)
         super().load_or_resume()  # type: ignore[misc]
 
     def load_checkpoint(self, filename: str, *args: Any,

@@ -68,7 +68,7 @@ def rescale_hooks(cfg: Config, accumulation: int, earlier: int) -> None:
             continue
         if accumulation == earlier:
             continue
-        if name == 'CheckpointHook' and hook.get('by_epoch', True):
+        if name in known.BY_EPOCH and hook.get('by_epoch', True):
             continue
         if name == 'EMAHook':
             # From the first update on: its last micro-batch, not its first.

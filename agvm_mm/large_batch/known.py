@@ -31,8 +31,11 @@ HOOK_COUNTS: dict[str, dict[str, int | None]] = {
     'LoggerHook': dict(interval=10, interval_exp_name=None),
     'MeanTeacherHook': dict(interval=1),
     'MemoryProfilerHook': dict(interval=50),
+    'SafeCheckpointHook': dict(interval=None, save_begin=None),
     'TrainAugmentDetVisualizationHook': dict(interval=50),
 }
+# Those of them that count epochs unless they are told otherwise.
+BY_EPOCH = ('CheckpointHook', 'SafeCheckpointHook')
 HOOKS = {
     'CheckInvalidLossHook': SCALED,
     'CheckpointHook': SCALED,
@@ -56,6 +59,7 @@ HOOKS = {
     'PrepareTTAHook': NONE,
     'ProfilerHook': EVERY,
     'RuntimeInfoHook': EVERY,
+    'SafeCheckpointHook': SCALED,
     'SeededUpdatesHook': EVERY,
     'SegVisualizationHook': NONE,
     'SetEpochInfoHook': NONE,

@@ -33,6 +33,11 @@ NO_MESSAGES = (
     # A script, whose place in the message is kept short on the page.
     'import sys, torch; c = torch.load(',
     'the only one',
+    # Told of what went well, or a part of a warning.
+    'Auto resumed from',
+    'The best checkpoint with',
+    f'{VARIES} is published to',
+    'last_checkpoint (names',
 )
 
 

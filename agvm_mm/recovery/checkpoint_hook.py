@@ -1,0 +1,200 @@
+"""MMEngine's checkpoint hook, without the moments in which a kill loses all.
+
+MMEngine's own removes an old checkpoint before it writes the next, writes it
+under its final name, and empties ``last_checkpoint`` before it fills it anew.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process, master_only
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner, save_checkpoint
+
+from agvm_mm.compat.checkpoint import load
+
+from .files import begun, drop, drop_begun, put_in_place
+from .history import bound_history
+from .resuming import settle_resume
+from .saving import NotSavedError, name_latest, save_whole, saves_files
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook``, whose checkpoints cannot be lost.
+
+    A checkpoint is written beside its place, read back, sealed with a digest,
+    flushed to disk and renamed; only then an older one is removed. Where it
+    cannot be written, as on a full disk, one line tells so, the training goes
+    on, and what was there stays. With ``resume=True`` the run goes on from the
+    newest whole one. The history of logged values in it is bounded.
+
+    Where checkpoints go to another storage than a file system, or are folders
+    (DeepSpeed, FSDP's shards), they are saved as by MMEngine.
+
+    Args:
+        **kwargs: For ``CheckpointHook``.
+    """
+
+    _saves_files = False
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose what to go on from, which MMEngine's ``Runner`` then loads.
+
+        Args:
+            runner (Runner or FlexibleRunner): The run.
+
+        Raises:
+            ValueError: If there were checkpoints and none is whole, or if a
+                rank does not see the newest.
+        """
+        settle_resume(runner)
+
+    def before_train(self, runner: Runner) -> None:
+        """Find out where to save, and clear what was begun there.
+
+        Args:
+            runner (Runner or FlexibleRunner): The run.
+        """
+        super().before_train(runner)
+        self._saves_files = saves_files(runner, self.file_backend)
+        if self._saves_files and is_main_process():
+            drop_begun(self.out_dir)
+            drop_begun(runner.work_dir)
+        bound_history(runner)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int,
+                                   meta: dict) -> None:
+        bound_history(runner)
+        if not self._saves_files:
+            super()._save_checkpoint_with_step(runner, step, meta)
+            return
+        name = self.filename_tmpl.format(step)
+        path = os.path.join(self.out_dir, name)
+        kept = list(getattr(self, 'keep_ckpt_ids', ()))
+        steps = [s for s in kept if s != step] + [step]
+        # The checkpoint itself tells what is there once it is.
+        info = dict(last_ckpt=path)
+        if self.max_keep_ckpts > 0:
+            info['keep_ckpt_ids'] = steps[-self.max_keep_ckpts:]
+        saved = self._save(
+            runner,
+            name,
+            info,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            **self.args)
+        if not saved:
+            return
+        self.last_ckpt = path
+        if is_main_process():
+            name_latest(runner, path)
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = deque(info['keep_ckpt_ids'])
+            for old in steps[:-self.max_keep_ckpts]:
+                self._remove(os.path.join(self.out_dir,
+                                          self.filename_tmpl.format(old)))
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self._saves_files or not self.save_best:
+            super()._save_best_checkpoint(runner, metrics)
+            return
+        if 'auto' in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        when = runner.epoch if self.by_epoch else runner.iter
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        known = runner.message_hub.runtime_info
+        saved = False
+        for key, rule in zip(self.key_indicators, self.rules):
+            only = len(self.key_indicators) == 1
+            best, score = [
+                name if only else f'{name}_{key}'
+                for name in ('best_ckpt', 'best_score')
+            ]
+            if metrics[key] is None or not self.is_better_than[key](
+                    metrics[key], known.get(score, self.init_value_map[rule])):
+                continue
+            name = f'best_{key}_{self.filename_tmpl.format(when)}'.replace(
+                '/', '_')
+            path, old = os.path.join(self.out_dir, name), known.get(best)
+            if not self._save(
+                    runner,
+                    name, {
+                        best: path,
+                        score: metrics[key]
+                    },
+                    save_optimizer=False,
+                    save_param_scheduler=False,
+                    meta=dict(meta),
+                    by_epoch=False):
+                continue
+            saved = True
+            runner.logger.info(f'The best checkpoint with {metrics[key]:0.4f} '
+                               f'{key} is saved to {name}.')
+            if only:
+                self.best_ckpt_path = path
+            else:
+                self.best_ckpt_path_dict[key] = path
+            if old and old != path:
+                self._remove(old)
+        # As MMEngine does, so that a resumed run knows the best.
+        if saved and self.last_ckpt is not None:
+            self._save_checkpoint_with_step(runner, when, meta)
+
+    @master_only
+    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
+        if not self._saves_files:
+            super()._publish_model(runner, ckpt_path)
+            return
+        path = Path(ckpt_path)
+        whole = load(path)
+        kept = {k: whole[k] for k in whole if k in self.published_keys}
+        sha = hashlib.sha256(pickle.dumps(kept)).hexdigest()
+        target = path.with_name(f'{path.stem}-{sha[:8]}.pth')
+        try:
+            save_checkpoint(kept, str(begun(target)))
+            put_in_place(target)
+        except OSError as error:
+            drop(begun(target))
+            runner.logger.warning(f'{path} was not published '
+                                  f'({error.strerror or error})')
+            return
+        runner.logger.info(f'{path} is published to {target}')
+
+    def _save(self, runner: Runner, name: str, info: dict[str, Any],
+              **settings: Any) -> bool:
+        """Save; where that fails, tell so and leave all as it was.
+
+        Args:
+            runner (Runner or FlexibleRunner): The run.
+            name (str): Of the file.
+            info (dict[str, Any]): What the message hub is to hold.
+            **settings: For ``runner.save_checkpoint``.
+        """
+        known = runner.message_hub.runtime_info
+        before = {key: known[key] for key in info if key in known}
+        for key, value in info.items():
+            runner.message_hub.update_info(key, value)
+        try:
+            save_whole(runner, self.out_dir, name, **settings)
+        except NotSavedError as error:
+            for key in info:
+                runner.message_hub.update_info(key, before.get(key))
+            runner.logger.warning(
+                f'{name} could not be saved ({error}): the training goes on, '
+                f'and what is in {self.out_dir} is as it was. The next '
+                'checkpoint is tried again')
+            return False
+        return True
+
+    @master_only
+    def _remove(self, path: str) -> None:
+        drop(path)

@@ -1,0 +1,76 @@
+"""Settles what a run goes on from by itself, for all of its ranks alike."""
+from __future__ import annotations
+
+import os
+import platform
+
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    is_main_process,
+)
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from agvm_mm.compat.checkpoint import starts_anew
+
+from .newest import find_newest
+
+
+def settle_resume(runner: Runner) -> None:
+    """Choose the newest whole checkpoint of a run that is to find it itself.
+
+    The first rank chooses, and tells the others, so that none starts anew
+    while others go on.
+
+    Args:
+        runner (Runner or FlexibleRunner): Its ``resume`` and ``load_from`` are
+            set. One that is told what to load is left as it is.
+
+    Raises:
+        ValueError: On every rank, if there were checkpoints and none is whole,
+            or if a rank does not see the one that was chosen.
+    """
+    if runner._resume is not True or runner._load_from is not None:
+        return
+    told = [find_newest(*_places(runner)) if is_main_process() else None]
+    broadcast_object_list(told)
+    path, passed_over = told[0]
+    listed = ', '.join(passed_over)
+    if path is None and passed_over:
+        raise ValueError(
+            f'{runner.work_dir} holds no whole checkpoint to resume: '
+            f'{listed}. Name a whole one, with --resume PATH (load_from), or '
+            'start anew with another --work-dir')
+    if path is None:
+        runner._resume = False
+        runner.logger.warning(starts_anew(runner.work_dir))
+        return
+    blind = [
+        host for host, sees in all_gather_object((platform.node(),
+                                                  os.path.exists(path)))
+        if not sees
+    ]
+    if blind and '://' not in path:
+        raise ValueError(
+            f'{path} is to be resumed, but processes on '
+            f'{", ".join(sorted(set(blind)))} do not see it: put the work dir '
+            'on a file system that all machines share')
+    if passed_over:
+        runner.logger.warning(f'Resume passes over {listed}')
+    runner.logger.info(f'Auto resumed from the latest checkpoint {path}.')
+    runner._load_from = path
+
+
+def _places(runner: Runner) -> tuple[str, str | None, str]:
+    """Where a run's checkpoints are, and the end of their names."""
+    work_dir = runner.work_dir
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook):
+            out_dir = hook.out_dir
+            if out_dir is not None and str(out_dir) != work_dir:
+                name = os.path.basename(work_dir.rstrip(os.sep))
+                out_dir = os.path.join(out_dir, name)
+            return (work_dir, out_dir,
+                    os.path.splitext(hook.filename_tmpl)[1] or '.pth')
+    return work_dir, None, '.pth'

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
+from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -13,7 +15,9 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from agvm_mm.compat.accumulation import micro_batches
 
 from .agreement import Agreement
+from .files import POINTER, drop, put_text
 from .parent import end_with_launcher
+from .saving import NotSavedError, name_latest, save_whole, saves_files
 from .stop_signals import StopSignals
 from .workers import keep_workers
 
@@ -145,16 +149,21 @@ class PreemptionHook(Hook):
         Raises:
             SystemExit: Of code ``PREEMPTED``.
         """
+        saved = 'which is saved; --resume goes on from there'
         if not self._is_saved(runner, epoch, iteration):
-            self._save(runner, epoch, iteration)
+            try:
+                self._save(runner, epoch, iteration)
+            except NotSavedError as error:
+                saved = (f'which could not be saved ({error}); --resume goes '
+                         'on from the checkpoint before it')
         # The first to leave makes launchers send SIGTERM to the others.
         self.agreement.meet()
         self.signals.ignore()
         self.agreement.meet()
         runner.logger.warning(
             f'{signal.Signals(number).name}: stopped after iteration '
-            f'{iteration} of {runner.max_iters}, which is saved; --resume '
-            f'goes on from there (exit code {PREEMPTED})')
+            f'{iteration} of {runner.max_iters}, {saved} (exit code '
+            f'{PREEMPTED})')
         runner.visualizer.close()
         raise SystemExit(PREEMPTED)
 
@@ -162,22 +171,21 @@ class PreemptionHook(Hook):
         hook = self._checkpoint_hook(runner)
         folder = hook.out_dir if hook else runner.work_dir
         name = FILENAME.format(iteration)
-        runner.save_checkpoint(
-            folder,
-            name,
+        settings = dict(
             save_param_scheduler=runner.param_schedulers is not None,
             meta=dict(epoch=epoch, iter=iteration),
-            by_epoch=False,
-            backend_args=hook.backend_args if hook else None)
-        self._name_latest(runner, os.path.join(folder, name))
+            by_epoch=False)
+        path = os.path.join(folder, name)
+        if saves_files(runner, hook.file_backend if hook else LocalBackend()):
+            save_whole(runner, folder, name, **settings)
+            if is_main_process():
+                name_latest(runner, path)
+        else:
+            settings['backend_args'] = hook.backend_args if hook else None
+            runner.save_checkpoint(folder, name, **settings)
+            if is_main_process():
+                put_text(Path(runner.work_dir, POINTER), path)
         self._remove(runner, self._earlier)
-
-    @master_only
-    def _name_latest(self, runner: Runner, path: str) -> None:
-        latest = os.path.join(runner.work_dir, 'last_checkpoint')
-        with open(f'{latest}.new', 'w') as file:
-            file.write(path)
-        os.replace(f'{latest}.new', latest)
 
     def _remove_earlier(self, runner: Runner) -> None:
         hook = self._checkpoint_hook(runner)
@@ -188,7 +196,7 @@ class PreemptionHook(Hook):
     @master_only
     def _remove(self, runner: Runner, paths: list[str]) -> None:
         for path in paths:
-            os.remove(path)
+            drop(path)
 
     def _saved_on_a_signal(self, runner: Runner) -> list[str]:
         hook = self._checkpoint_hook(runner)

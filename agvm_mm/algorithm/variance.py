@@ -7,26 +7,24 @@ Notation, as in the paper (arXiv 2210.11078, section 3) and used below:
 - ``G1``, ``G2``: the means over the first and the second half of the replicas;
 - ``Phi``: the normalised gradient variance, 1 - cos(G1, G2), in [0, 2].
 
-**Replicas of unequal size.** With b_r the samples of replica r, B their sum,
-p_r = b_r / B and w_r = n p_r, the loss of r is multiplied by w_r, so that G,
-the mean of w_r g_r, is the mean over samples. With mu the true gradient and T
-the trace of the covariance of one sample's gradient,
+**Replicas of unequal size.** With ``b_r`` the samples of replica r, ``B``
+their sum, ``p_r = b_r / B`` and ``w_r = n p_r``, the loss of r is multiplied
+by ``w_r``, so that ``G``, the mean of ``w_r g_r``, is the mean over samples.
+With ``mu`` the true gradient and ``T`` the trace of the covariance of one
+sample's gradient::
 
-    E |g_r|^2 = |mu|^2 + T / b_r,    E |G|^2 = |mu|^2 + T / B,
+    E |g_r|^2 = |mu|^2 + T / b_r,    E |G|^2 = |mu|^2 + T / B
+    T = B (sum_r p_r |g_r|^2 - |G|^2) / (n - 1), unbiased
 
-hence T = B (sum_r p_r |g_r|^2 - |G|^2) / (n - 1), unbiased. So with
+So with ``sum_sq = sum_r w_r |g_r|^2`` in the place of ``sum_r |g_r|^2``, which
+it is for equal replicas, all formulas below hold with ``b = B / n``. In the
+half-batch estimator each half's mean is of its samples.
 
-    sum_sq = sum_r w_r |g_r|^2
-
-in the place of sum_r |g_r|^2, which it is for equal replicas, all formulas
-below hold with b = B / n. In the half-batch estimator each half's mean is of
-its samples.
-
-Replicas of unequal size whose losses are not weighted need no change: G is
-then the mean over replicas, T / b_r has the mean S = T mean_r(1 / b_r), which
-the formula without weights estimates unbiasedly, and Phi is that of the update
-as it is made. Only B_i would need the harmonic mean of b_r for b, and takes
-the arithmetic one.
+Replicas of unequal size whose losses are not weighted need no change: ``G`` is
+then the mean over replicas, ``T / b_r`` has the mean
+``S = T mean_r(1 / b_r)``, which the formula without weights estimates
+unbiasedly, and Phi is that of the update as it is made. Only the noise scale
+would need the harmonic mean of ``b_r`` for b, and takes the arithmetic one.
 
 The paper's Phi carries the factor eta^2, the squared learning rate; it is
 common to all modules and cancels in every ratio that AGVM takes.

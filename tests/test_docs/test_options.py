@@ -21,7 +21,7 @@ from agvm_mm import AGVMFSDPStrategy
 from agvm_mm.engine.mixin import AGVMMixin
 from agvm_mm.engine.modulation import Modulation
 from agvm_mm.engine.options import AGVM_OPTIONS
-from agvm_mm.large_batch.recovery_hooks import RECOVERY
+from agvm_mm.large_batch.recovery_hooks import RECOVERY, REPLACED
 from agvm_mm.measuring.measurement import Sums
 from tests.test_docs.messages import ROOT, files
 
@@ -82,7 +82,10 @@ def test_the_settings_of_a_total_batch_are_read():
 def test_the_switches_of_recovery():
     rows = table('Recovery', 'name')
     assert {spans(name)[0]: spans(hook)[0]
-            for name, hook, _ in rows} == RECOVERY
+            for name, hook, _ in rows} == {
+                **RECOVERY,
+                **{name: ours for name, (_, ours) in REPLACED.items()}
+            }
 
 
 def test_the_types_are_registered():

@@ -88,7 +88,8 @@ class Launched:
 def test_a_signal_reaches_each_rank_once(tmp_path, number, code):
     launched = Launched(tmp_path, code)
     assert launched.end(number) == code
-    assert launched.got() == [[str(int(number))]] * 2
+    # torchrun sends SIGTERM to a rank that ends after the other.
+    assert [got.count(str(int(number))) for got in launched.got()] == [1, 1]
 
 
 def test_ranks_that_do_not_end_are_killed(tmp_path):

@@ -26,7 +26,8 @@ def test_faster_rcnn_goes_on_in_mid_epoch(digits, tmp_path):
             'python', 'tools/train.py', config, '--work-dir', work_dir,
             *arguments,
             *options(digits, 'train_cfg.max_epochs=2',
-                     'default_hooks.checkpoint.by_epoch=False'))
+                     'default_hooks.checkpoint.by_epoch=False',
+                     'default_hooks.checkpoint.max_keep_ckpts=-1'))
 
     train(tmp_path / 'whole')
     # After the second of four updates of the first epoch.
@@ -34,8 +35,9 @@ def test_faster_rcnn_goes_on_in_mid_epoch(digits, tmp_path):
     middle = shutil.copy(tmp_path / 'whole' / 'iter_4.pth', tmp_path / 'cut')
     output = train(tmp_path / 'cut', '--resume', middle)
     assert 'resumed epoch: 0, iter: 4' in output
-    assert 'Epoch(train) [1][5/8]' in output
-    assert 'Epoch(train) [1][4/8]' not in output
+    # A line after each update, of two micro-batches.
+    assert '[1][6/8]' in output
+    assert '[1][4/8]' not in output
     whole, cut = (
         load(tmp_path / name / 'iter_16.pth') for name in ('whole', 'cut'))
     assert cut['optimizer']['agvm'] == whole['optimizer']['agvm']

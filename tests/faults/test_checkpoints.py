@@ -12,6 +12,7 @@ from agvm_mm.recovery.newest import find_newest
 from tests.commands import load
 from tests.test_recovery.cuts import CutWriting, train_cut
 
+from .counting import count
 from .test_faults import assert_equal
 
 pytestmark = pytest.mark.faults
@@ -43,6 +44,8 @@ def test_before_every_step(whole, tmp_path):
         before = steps[:number]
         saved = max((n for n in (1, 2, 3)
                      if f'os.rename epoch_{n}.pth' in before), default=0)
+        what = 'removing' if 'os.remove' in step else 'writing'
+        count(f'SIGKILL while {what} a checkpoint')
         print(f'\ncut {number} of {len(steps)}: {step}; saved: {saved}')
         assert_nothing_is_lost(folder, whole, saved)
 
@@ -51,4 +54,5 @@ def test_before_every_step(whole, tmp_path):
 @pytest.mark.parametrize('epoch', [1, 3])
 def test_in_the_middle_of_every_file(whole, tmp_path, epoch, size):
     assert train_cut(tmp_path, CutWriting(epoch, size)) == -signal.SIGXFSZ
+    count('killed in the middle of a file')
     assert_nothing_is_lost(tmp_path, whole, epoch - 1)

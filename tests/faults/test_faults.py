@@ -14,6 +14,7 @@ import torch
 from agvm_mm.compat.checkpoint import check_checkpoint
 from tests.commands import RETINANET, load, options
 
+from .counting import count
 from .training import CUTS, STARTED, Training
 
 pytestmark = pytest.mark.faults
@@ -26,7 +27,6 @@ OPTIMIZERS = dict(
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.05))
 """)
-done = []  # every cut
 
 
 def train(work_dir,
@@ -99,9 +99,9 @@ def test_killed_trainings_end_in_the_same_bits(digits, tmp_path, ranks,
         training = train(work_dir, ranks, digits, '--resume', **settings)
         if training.cut(how, rng, seconds / (CUTS_PER_TRAINING + 1)):
             cuts += 1
-            done.append(name)
+            number = count(f'{how}, {ranks} process(es)')
             saved = sorted(path.name for path in work_dir.glob('*.pth'))
-            print(f'\ncut {len(done)}: {name}: {how}; there: {saved}')
+            print(f'\ncut {number}: {name}: {how}; there: {saved}')
         else:
             assert training.wait() == 0, training.output()
             shutil.rmtree(work_dir)  # Too late: once more.
@@ -112,10 +112,6 @@ def test_killed_trainings_end_in_the_same_bits(digits, tmp_path, ranks,
         assert_equal(cut[part], expected[part], part)
 
 
-def test_there_were_at_least_thirty_cuts():
-    assert len(done) >= 30
-
-
 @pytest.mark.parametrize(('before', 'after'), [(2, 1), (1, 2)])
 def test_another_number_of_processes_goes_on(digits, tmp_path, before, after):
     whole = train(tmp_path / 'whole', before, digits)
@@ -124,6 +120,7 @@ def test_another_number_of_processes_goes_on(digits, tmp_path, before, after):
     first = train(work_dir, before, digits)
     wait_for((work_dir / 'epoch_4.pth').exists, first)
     assert first.cut('kill all', random.Random(0), 0)
+    count(f'kill all, {before} process(es), resumed on {after}')
     last = train(work_dir, after, digits, '--resume')
     assert last.wait() == 0, last.output()
     cut, expected = finished(work_dir), finished(tmp_path / 'whole')

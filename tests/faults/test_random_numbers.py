@@ -13,6 +13,7 @@ import torch
 
 from tests.commands import FASTER, ROOT, SEMANTIC, load, options, without
 
+from .counting import count
 from .recording import recorded
 from .test_faults import OPTIMIZERS, assert_equal, wait_for
 from .training import Training, children
@@ -105,12 +106,12 @@ def kill(training):
 
 @pytest.mark.parametrize(
     ('model', 'optimizer', 'workers', 'persistent', 'where'), [
-        ('faster', 'sgd', 0, False, 'epoch'),
-        ('faster', 'adamw', 2, True, 'validation'),
-        ('mask', 'sgd', 2, False, 'validation'),
-        ('mask', 'adamw', 0, False, 'epoch'),
-        ('semantic', 'sgd', 2, True, 'epoch'),
-        ('semantic', 'adamw', 0, False, 'validation'),
+        ('faster', 'sgd', 0, False, 'an epoch'),
+        ('faster', 'adamw', 2, True, 'a validation'),
+        ('mask', 'sgd', 2, False, 'a validation'),
+        ('mask', 'adamw', 0, False, 'an epoch'),
+        ('semantic', 'sgd', 2, True, 'an epoch'),
+        ('semantic', 'adamw', 0, False, 'a validation'),
     ])
 def test_a_cut_changes_no_bit(model, optimizer, workers, persistent, where,
                               digits, tmp_path):
@@ -119,15 +120,16 @@ def test_a_cut_changes_no_bit(model, optimizer, workers, persistent, where,
     whole = train(tmp_path / 'whole', digits, model, **settings)
     assert whole.wait() == 0, whole.output()
     work_dir = tmp_path / 'cut'
-    for update in (5, 6) if where == 'epoch' else (4, 8):
+    for update in (5, 6) if where == 'an epoch' else (4, 8):
         training = train(work_dir, digits, model, '--resume', **settings)
-        if where == 'epoch':
+        if where == 'an epoch':
             wait_for(saved(work_dir, update, 2).exists, training)
         else:
             done = ('Iter(val) [2/4]' if model == 'semantic' else
                     f'Epoch(val) [{update // 4}][2/4]')
             wait_for(functools.partial(says, training, done), training)
         kill(training)
+        count(f'SIGKILL in the middle of {where}')
     last = train(work_dir, digits, model, '--resume', **settings)
     assert last.wait() == 0, last.output()
     assert recorded(work_dir) == recorded(tmp_path / 'whole')
@@ -150,6 +152,8 @@ def test_another_number_of_ranks_has_the_same_images(before, after, model,
     first = train(work_dir, digits, model, ranks=before, **settings)
     wait_for(saved(work_dir, 6, 4 // before).exists, first)
     kill(first)
+    count(f'SIGKILL in the middle of an epoch, {before} process(es), '
+          f'resumed on {after}')
     last = train(
         work_dir, digits, model, '--resume', ranks=after, **settings)
     assert last.wait() == 0, last.output()

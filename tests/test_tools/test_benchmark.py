@@ -4,11 +4,15 @@ import json
 import benchmark
 import pytest
 import torch
-from benchmarks import scale, stopwatch
+from benchmarks import options, scale, stopwatch
 from benchmarks.counting import peak_memory
 from benchmarks.training import backend
 
 from tests.commands import ROOT, run
+
+
+def parse(arguments):
+    return options.parse_args('', benchmark.PARTS, arguments)
 
 
 def test_the_stopwatch_runs_in_the_innermost_of_our_lines(monkeypatch):
@@ -90,16 +94,17 @@ def test_the_cost_of_an_all_reduce():
 ])
 def test_bad_options_stop_before_measuring(arguments, message):
     with pytest.raises(ValueError, match=message):
-        benchmark.check(benchmark.parse_args(['all', *arguments]))
-    benchmark.check(benchmark.parse_args(['all']))
+        options.check(parse(['all', *arguments]))
+    options.check(parse(['all']))
 
 
-def test_scale_asks_for_what_it_goes_by(tmp_path):
+@pytest.mark.parametrize('part', ['scale', 'recovery'])
+def test_a_part_asks_for_what_it_goes_by(part, tmp_path):
     with pytest.raises(
             SystemExit,
-            match=r'^benchmark\.py: .* holds no overhead to go by: run '
+            match=r'^benchmark\.py: there is no overhead to go by: run '
             '"benchmark.py overhead"'):
-        benchmark.main(['scale', '--out', str(tmp_path / 'b.json')])
+        benchmark.main([part, '--out', str(tmp_path / 'b.json')])
 
 
 def test_a_backend_is_for_the_gpus_at_hand(monkeypatch):
@@ -125,7 +130,8 @@ def test_a_run_of_everything(figures, device):
     out.unlink(missing_ok=True)
     chosen = [
         '--pipelines', 'faster-rcnn_r18_digits', '--repetitions', 1,
-        '--models', 'swin-t_faster-rcnn', '--steps', 1
+        '--models', 'swin-t_faster-rcnn', '--steps', 1,
+        '--checkpoints', 1
     ] if device == 'cpu' else ['--repetitions', 10]
     output = run(
         'python',
@@ -162,6 +168,9 @@ def test_a_run_of_everything(figures, device):
     # No fused steps on a CPU before torch 2.4.
     step = list(results['step']['swin-t_faster-rcnn'].values())[-1]
     assert step['groups_ours'] < 10 < step['groups_mmengine']
+    for recovery in results['recovery'].values():
+        assert set(recovery['share']) == {'seeds', 'question', 'writing'}
+        assert all(0 < share < 1 for share in recovery['share'].values())
     by_size = results['estimator']['modules']['neck']
     assert list(by_size) == ['2', '4', '8', '16', '32']
     assert all(one['spread_ratio'] > 0 for one in by_size.values())

@@ -8,13 +8,11 @@ from __future__ import annotations
 import copy
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from mmengine.optim import OptimWrapper
-from torch.distributed.elastic import multiprocessing
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from agvm_mm import AGVMOptimWrapper
 from agvm_mm.datasets import write_digits
@@ -23,6 +21,7 @@ from agvm_mm.measuring.sample_counter import SampleCounter
 
 from .counting import count_messages, peak_memory
 from .official import OfficialOptimWrapper
+from .ranks import launch
 from .stopwatch import Stopwatch, clock, summary
 from .training import (
     MEASURED,
@@ -73,9 +72,9 @@ def measure(pipeline: Pipeline, *, ranks: int, repetitions: int | None,
     with tempfile.TemporaryDirectory() as folder:
         data_root = write_digits(
             Path(folder) / 'digits', num_train=32, num_val=1)
-        results = _launch(ranks, _timed, pipeline, str(data_root), repetitions,
+        results = launch(ranks, _timed, pipeline, str(data_root), repetitions,
                           image_scale)
-        counted = _launch(4, _counted, pipeline, str(data_root))[0]
+        counted = launch(4, _counted, pipeline, str(data_root))[0]
     measured = _merge(results, logging)
     return dict(
         ranks=ranks,
@@ -85,31 +84,6 @@ def measure(pipeline: Pipeline, *, ranks: int, repetitions: int | None,
         repetitions=repetitions,
         **measured,
         counted=counted)
-
-
-def _launch(ranks: int, function: Callable, *args: Any) -> list[Any]:
-    """Call a function on new ranks; return what each returns."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=ranks,
-            rdzv_backend='c10d',
-            rdzv_endpoint='localhost:0',
-            max_restarts=0,
-            **_logs_in(folder))
-        results = elastic_launch(config, function)(*args)
-    return [results[rank] for rank in range(ranks)]
-
-
-def _logs_in(folder: str) -> dict:
-    """What keeps the ranks' warnings from the reader; an error comes back."""
-    everything = multiprocessing.Std.ALL
-    if hasattr(multiprocessing, 'DefaultLogsSpecs'):
-        return dict(
-            logs_specs=multiprocessing.DefaultLogsSpecs(
-                folder, redirects=everything))
-    return dict(log_dir=folder, redirects=everything)  # before torch 2.3
 
 
 def _mark(watch: Stopwatch) -> None:

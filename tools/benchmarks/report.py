@@ -57,6 +57,11 @@ def goals(results: dict) -> list[Goal]:
         found.extend(
             Goal(f'{name}: {what}', value, limit, value <= limit)
             for what, (value, limit) in limits.items())
+    for name, one in results.get('recovery', {}).items():
+        found.extend(
+            Goal(f'{name}: {what}, share of the time', share, 0.001, share <=
+                 0.001) for what, share in one['share'].items()
+            if name in PIPELINES)
     on_gpu = results.get('machine', {}).get('gpu') is not None
     # On a CPU 'never slower': the work is equal, and timed to some 5%.
     least = 3.0 if on_gpu else 0.95
@@ -81,6 +86,8 @@ def tables(results: dict) -> Iterator[Table]:
             yield _counted(name, one['counted'])
     if 'step' in results:
         yield _step(results['step'])
+    if 'recovery' in results:
+        yield _recovery(results['recovery'])
     if 'estimator' in results:
         yield _estimator(results['estimator'])
     for name, shares in results.get('scale', {}).get('shares', {}).items():
@@ -154,6 +161,17 @@ def _step(results: dict) -> Table:
                           str(one['groups_ours']),
                           _spread(one['seconds_ours'], 1e3),
                           _spread(one['speedup']))
+    return table
+
+
+def _recovery(results: dict) -> Table:
+    table = _table('recovery', 'model', 'what', 'own ms', 'in', 'share')
+    for name, one in results.items():
+        for what, seconds in one['own_seconds'].items():
+            updates = one['updates'] if what == 'writing' else 1
+            table.add_row(name, what, _spread(seconds, 1e3),
+                          f'{updates} x {one["iteration_seconds"]:.3g} s',
+                          f'{one["share"][what]:.4%}')
     return table
 
 

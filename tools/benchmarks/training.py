@@ -41,12 +41,14 @@ class Pipeline(NamedTuple):
         size (tuple[int, int]): Width and height of an image.
         images (int): Of one rank.
         repetitions (int): How often to repeat what may take a minute.
+        updates (int): Of an epoch of the paper's.
     """
     config: str
     data: str
     size: tuple[int, int]
     images: int
     repetitions: int
+    updates: int
 
 
 DIGITS = 'digits/faster-rcnn_r18_fpn_agvm_digits.py'
@@ -54,14 +56,14 @@ DIGITS = 'digits/faster-rcnn_r18_fpn_agvm_digits.py'
 PIPELINES = {
     'faster-rcnn_r50_fpn':
     Pipeline('faster_rcnn/faster-rcnn_r50_fpn_agvm-sgd_16e_bs256_coco.py',
-             DIGITS, (1333, 800), 1, 3),
+             DIGITS, (1333, 800), 1, 3, 459),
     'upernet_r50':
     Pipeline('upernet/upernet_r50_agvm-sgd_10k_bs512_ade20k-512x512.py',
-             'digits/upernet_r18_agvm_digits.py', (512, 512), 2, 2),
+             'digits/upernet_r18_agvm_digits.py', (512, 512), 2, 2, 40),
 }
 # For a quick look: AGVM's share is large where the model is small.
 QUICK = {
-    'faster-rcnn_r18_digits': Pipeline(DIGITS, DIGITS, (96, 96), 2, 3),
+    'faster-rcnn_r18_digits': Pipeline(DIGITS, DIGITS, (96, 96), 2, 3, 8),
 }
 
 

@@ -58,6 +58,9 @@ class TotalBatchSampler(Sampler):
     Attributes:
         start (int): The update to begin with, in each epoch from 0 on or, of
             an endless stream, in the whole. Nothing before it is loaded.
+
+    Raises:
+        ValueError: If the dataset is empty.
     """
 
     def __init__(self,
@@ -69,6 +72,11 @@ class TotalBatchSampler(Sampler):
                  seed: int | None = None,
                  by_shape: bool = False,
                  seeded: bool = False) -> None:
+        if not len(dataset):
+            raise ValueError(
+                f'train_dataloader.dataset={type(dataset).__name__} holds no '
+                'image: its ann_file, or what data_root, data_prefix and '
+                'filter_cfg leave of it, must list one or more')
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.total_batch_size = total_batch_size

@@ -276,3 +276,11 @@ def test_micro_batches_of_another_size_keep_the_updates(tmp_path):
     lrs, losses, _ = train_toy(0, tmp_path, False, 1, samples=4)
     assert (len(lrs), len(losses)) == (9, 18)
     assert lrs == train_toy(0, tmp_path, False, 1, samples=1)[0]
+
+
+def test_a_dataset_without_images_is_refused():
+    with pytest.raises(
+            ValueError,
+            match=r'train_dataloader\.dataset=list holds no image: its '
+            'ann_file'):
+        TotalBatchSampler([], 8, 2)

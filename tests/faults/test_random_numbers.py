@@ -50,6 +50,13 @@ train_dataloader = dict(dataset=dict(pipeline=[
 model = dict(decode_head=dict(dropout_ratio=0.1))
 """
 
+# A batch norm's statistics are of a rank's images, or of all ranks'.
+NORM = dict(_delete_=True, type='GN', num_groups=8)
+GROUP_NORM = dict(
+    faster=f'model = dict(backbone=dict(norm_cfg={NORM}))',
+    semantic=f"model['backbone'] = dict(norm_cfg={NORM})\n"
+    f"model['decode_head']['norm_cfg'] = {NORM}")
+
 
 @pytest.fixture(autouse=True)
 def _find_the_hook(monkeypatch):
@@ -65,13 +72,15 @@ def train(work_dir,
           samples=2,
           optimizer='sgd',
           workers=0,
-          persistent=False):
+          persistent=False,
+          norm=''):
     """Start a training of four images an update, saved after each."""
     work_dir.mkdir(parents=True, exist_ok=True)
     config = work_dir / 'config.py'
     data = SEGMENTATION if model == 'semantic' else DETECTION
     config.write_text(
         f"_base_ = '{MODELS[model]}'\n{data}\n{OPTIMIZERS[optimizer]}\n"
+        f'{norm}\n'
         "custom_imports = dict(imports=['agvm_mm', 'agvm_mm.cpu', "
         "'tests.faults.recording'])\n"
         "custom_hooks = [dict(type='RecordingHook')]\n")
@@ -145,7 +154,7 @@ def test_a_cut_changes_no_bit(model, optimizer, workers, persistent, where,
 @pytest.mark.parametrize(('before', 'after'), [(2, 1), (1, 2)])
 def test_another_number_of_ranks_has_the_same_images(before, after, model,
                                                      digits, tmp_path):
-    settings = dict(samples=1)
+    settings = dict(samples=1, norm=GROUP_NORM[model])
     whole = train(tmp_path / 'whole', digits, model, ranks=before, **settings)
     assert whole.wait() == 0, whole.output()
     work_dir = tmp_path / 'cut'
@@ -161,7 +170,4 @@ def test_another_number_of_ranks_has_the_same_images(before, after, model,
     cut = load(saved(work_dir, UPDATES, 4 // after))['state_dict']
     expected = load(saved(tmp_path / 'whole', UPDATES, 4 // before))
     for name, tensor in expected['state_dict'].items():
-        # BatchNorm's own, of the micro-batches of the first rank.
-        if 'running' not in name and 'num_batches' not in name:
-            torch.testing.assert_close(
-                cut[name], tensor, rtol=1e-2, atol=1e-4)
+        torch.testing.assert_close(cut[name], tensor, rtol=1e-3, atol=1e-5)

@@ -9,7 +9,7 @@
 # --gpu     instead: what can run on a GPU, there; on two, also over NCCL
 # --zoo     instead: AGVM on every model config of mmdet and mmseg (10 minutes), and
 #           on the stack torch2.1 of mmpretrain, mmpose, mmdet3d and mmaction2 too (20)
-# --faults  instead: trainings that are killed, and resumed (a quarter of an hour)
+# --faults  instead: trainings that are killed, and resumed (most of an hour)
 # --soak    instead: half an hour of training whose memory is watched
 set -euo pipefail
 

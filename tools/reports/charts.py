@@ -1,0 +1,273 @@
+"""The charts of a report, as plotly figures."""
+from __future__ import annotations
+
+import math
+from typing import Callable, Mapping, NamedTuple, Sequence, Tuple
+
+import plotly.graph_objects as go
+
+from .run import Run
+from .series import points_of, smoothed, thinned, values_of
+
+# Mid tones, which are read on white and on black.
+COLOURS = ('#2f7ed8', '#d9662b', '#2a9d63', '#c94f8a', '#8a6bd1', '#a67c1f',
+           '#d1495b', '#1f9aa8', '#7a8b2d', '#8c8c8c')
+# One for each run, the first whole; after the last they begin anew.
+DASHES = ('solid', 'dash', 'dot', 'dashdot')
+RULE = '#8c8c8c'  # of what is no trace: the batch, an event
+MOST_POINTS = 800  # of a trace, or a long run would be a large file
+DIGITS = 4
+# What is smooth by itself, or falls by steps.
+UNSMOOTHED = ('lr_scale', 'lr')
+
+# What is shown by module: a title, its axis, whether that is logarithmic, and
+# how to read it.
+BY_MODULE = (
+    ('variance', 'Gradient variance', '1 - cos of two half batches', True,
+     'Near 0 the replicas agree; at 1 they have nothing in common.'),
+    ('step_variance', 'Variance of the steps', 'variance x factor²', True,
+     'What AGVM aligns with the anchor: with it the lines come together.'),
+    ('lr_scale', 'Learning-rate factor', 'factor', False,
+     "What a module's rate is multiplied by; the anchor's is 1."),
+    ('lr', 'Learning rate', 'rate', True,
+     "The schedule's rate times the factor; without an lr_mult of your own."),
+    ('noise_scale', 'Noise scale', 'samples', True,
+     'The batch beyond which a module gains little, and the batch that ran. '
+     'An order of magnitude: whether it foretells the best batch is doubted '
+     '(docs/report.md).'),
+)
+
+
+class Chart(NamedTuple):
+    """A figure and what stands above it.
+
+    Attributes:
+        title (str): Of the figure.
+        figure (go.Figure): Without a theme.
+    """
+
+    title: str
+    figure: go.Figure
+
+
+class Section(NamedTuple):
+    """Charts that belong together.
+
+    Attributes:
+        title (str): Above them.
+        note (str): How to read them.
+        charts (list[Chart]): One of all runs, or one of each on the same axes.
+    """
+
+    title: str
+    note: str
+    charts: list[Chart]
+
+
+# Names of traces, and their points.
+Series = Mapping[str, Sequence[Tuple[int, float]]]
+
+
+def sections(runs: Sequence[Run]) -> list[Section]:
+    """All charts of some runs. What no run logged is left out.
+
+    Args:
+        runs (Sequence[Run]): Side by side.
+    """
+    modules = dict.fromkeys(m for run in runs for m in run.modules)
+    colours = {
+        module: COLOURS[index % len(COLOURS)]
+        for index, module in enumerate(modules)
+    }
+    found = [
+        _together(runs, 'Loss', 'Dotted upright lines are events.', 'loss',
+                  lambda run: {'loss': values_of(run.rows, 'loss')}),
+        _together(
+            runs,
+            'Metric',
+            'On the validation data.',
+            'metric',
+            lambda run:
+            {name: values_of(run.metrics, name)
+             for name in run.headlines},
+            smooth=False,
+            marked=True),
+        *(_by_module(runs, colours, *shown) for shown in BY_MODULE),
+        _together(
+            runs,
+            'Measurements skipped',
+            'That were due and could not be taken, so far.',
+            'measurements',
+            lambda run: {
+                key: values_of(run.rows, key)
+                for key in run.rows[-1] if key.startswith('agvm/skipped')
+            },
+            smooth=False),
+        _together(runs, 'Images a second',
+                  'Over all processes, without validation.', 'images a second',
+                  lambda run: {'images a second': run.images_a_second()}),
+        _together(
+            runs, 'Time of an update', 'In all, and the wait for data in it.',
+            'seconds', lambda run: {
+                'in all': run.seconds(),
+                'wait for data': run.seconds('data_time')
+            }),
+    ]
+    return [section for section in found if section is not None]
+
+
+def _together(runs: Sequence[Run],
+              title: str,
+              note: str,
+              axis: str,
+              series: Callable[[Run], Series],
+              *,
+              smooth: bool = True,
+              marked: bool = False) -> Section | None:
+    """One chart of all runs: a dash for each, and a colour for each trace."""
+    figure = go.Figure()
+    for index, run in enumerate(runs):
+        shown = {name: p for name, p in series(run).items() if p}
+        for place, (name, points) in enumerate(shown.items()):
+            parts = [run.title] if len(runs) > 1 else []
+            parts += [name] if len(shown) > 1 or not parts else []
+            _add(
+                figure,
+                ', '.join(parts),
+                points,
+                COLOURS[(index + place * len(runs)) % len(COLOURS)],
+                DASHES[index % len(DASHES)],
+                smooth=smooth,
+                marked=marked)
+    if not figure.data:
+        return None
+    _finish(figure, runs, runs, axis)
+    figure.update_yaxes(rangemode='tozero')
+    return Section(title, note, [Chart(title, figure)])
+
+
+def _by_module(runs: Sequence[Run], colours: Mapping[str, str], quantity: str,
+               title: str, axis: str, logarithmic: bool,
+               note: str) -> Section | None:
+    """One chart of each run, on the same axes; a colour for each module."""
+    figures, values = [], []
+    for index, run in enumerate(runs):
+        figure = go.Figure()
+        dash = DASHES[index % len(DASHES)]
+        for module in run.modules:
+            _add(
+                figure,
+                module,
+                points_of(run.rows, quantity, module),
+                colours[module],
+                dash,
+                smooth=quantity not in UNSMOOTHED,
+                logarithmic=logarithmic)
+        if not figure.data:
+            continue
+        if quantity == 'lr':
+            _add(
+                figure,
+                'schedule',
+                values_of(run.rows, 'lr'),
+                RULE,
+                dash,
+                logarithmic=logarithmic,
+                smooth=False)
+        if quantity == 'noise_scale' and run.total_batch:
+            ends = [(run.rows[0]['update'], run.total_batch),
+                    (run.updates, run.total_batch)]
+            _add(figure, 'batch that ran', ends, RULE, 'solid', smooth=False)
+        values += [value for trace in figure.data for value in trace.y]
+        name = f'{title}: {run.title}' if len(runs) > 1 else title
+        figures.append((name, run, figure))
+    for _, run, figure in figures:
+        _finish(figure, runs, [run], axis)
+        figure.update_yaxes(range=_range(values, logarithmic))
+        if logarithmic:
+            decades = _range(values, True)[1] - _range(values, True)[0]
+            figure.update_yaxes(
+                type='log',
+                tickformat=',~g',
+                dtick='D1' if decades < 1 else 'D2' if decades < 3 else 1)
+    charts = [Chart(name, figure) for name, _, figure in figures]
+    return Section(title, note, charts) if charts else None
+
+
+def _add(figure: go.Figure,
+         name: str,
+         points: Sequence[tuple[int, float]],
+         colour: str,
+         dash: str,
+         *,
+         smooth: bool = True,
+         logarithmic: bool = False,
+         marked: bool = False) -> None:
+    """A trace, or a strong and smoothed one upon a faint one."""
+    points = thinned(
+        [(update, value) for update, value in points
+         if math.isfinite(value) and (value > 0 or not logarithmic)],
+        MOST_POINTS)
+    if not points:
+        return
+    updates, values = (list(column) for column in zip(*points))
+    logged = [_rounded(value) for value in values]
+    strong = logged
+    if smooth and len(points) > 2:
+        strong = [_rounded(v) for v in smoothed(values, logarithmic)]
+        figure.add_scatter(
+            x=updates,
+            y=logged,
+            name=name,
+            legendgroup=name,
+            showlegend=False,
+            mode='lines',
+            line=dict(color=colour, width=1),
+            opacity=0.3,
+            hoverinfo='skip')
+    figure.add_scatter(
+        x=updates,
+        y=strong,
+        name=name,
+        legendgroup=name,
+        mode='lines+markers' if marked else 'lines',
+        line=dict(color=colour, width=2, dash=dash),
+        # What one reads is what was logged.
+        customdata=logged,
+        hovertemplate='%{customdata}')
+
+
+def _finish(figure: go.Figure, runs: Sequence[Run], marked: Sequence[Run],
+            axis: str) -> None:
+    """Give a figure its axes, as all runs have them, and some runs' events."""
+    figure.update_layout(
+        hovermode='x unified',
+        margin=dict(l=8, r=12, t=8, b=8),
+        paper_bgcolor='rgba(0,0,0,0)',
+        plot_bgcolor='rgba(0,0,0,0)',
+        showlegend=True,
+        legend=dict(orientation='h', yref='container', y=0, yanchor='bottom'))
+    figure.update_xaxes(
+        title='update',
+        automargin=True,
+        range=[0, max(run.updates for run in runs)])
+    figure.update_yaxes(title=axis, automargin=True, exponentformat='none')
+    for event in (e for run in marked for e in run.journal.events):
+        if event.update is not None and event.kind != 'warning':
+            figure.add_vline(
+                event.update,
+                line=dict(color=RULE, width=1, dash='dot'),
+                layer='below')
+
+
+def _range(values: Sequence[float], logarithmic: bool) -> list[float]:
+    """From the smallest to the largest, with a twentieth on both sides."""
+    ends = [min(values), max(values)]
+    if logarithmic:
+        ends = [math.log10(end) for end in ends]
+    margin = (ends[1] - ends[0]) / 20 or 0.1
+    return [ends[0] - margin, ends[1] + margin]
+
+
+def _rounded(value: float) -> float:
+    return float(f'{value:.{DIGITS}g}')

@@ -1,22 +1,19 @@
 """The charts of a report, as plotly figures."""
 from __future__ import annotations
 
-import math
 from typing import Callable, Mapping, NamedTuple, Sequence, Tuple
 
 import plotly.graph_objects as go
 
+from .drawing import RULE, add_trace, finish, padded
 from .run import Run
-from .series import points_of, smoothed, thinned, values_of
+from .series import points_of, values_of
 
 # Mid tones, which are read on white and on black.
 COLOURS = ('#2f7ed8', '#d9662b', '#2a9d63', '#c94f8a', '#8a6bd1', '#a67c1f',
            '#d1495b', '#1f9aa8', '#7a8b2d', '#8c8c8c')
 # One for each run, the first whole; after the last they begin anew.
 DASHES = ('solid', 'dash', 'dot', 'dashdot')
-RULE = '#8c8c8c'  # of what is no trace: the batch, an event
-MOST_POINTS = 800  # of a trace, or a long run would be a large file
-DIGITS = 4
 # What is smooth by itself, or falls by steps.
 UNSMOOTHED = ('lr_scale', 'lr')
 
@@ -131,7 +128,7 @@ def _together(runs: Sequence[Run],
         for place, (name, points) in enumerate(shown.items()):
             parts = [run.title] if len(runs) > 1 else []
             parts += [name] if len(shown) > 1 or not parts else []
-            _add(
+            add_trace(
                 figure,
                 ', '.join(parts),
                 points,
@@ -141,8 +138,10 @@ def _together(runs: Sequence[Run],
                 marked=marked)
     if not figure.data:
         return None
-    _finish(figure, runs, runs, axis)
-    figure.update_yaxes(rangemode='tozero')
+    finish(figure, runs, runs, axis)
+    values = [value for trace in figure.data for value in trace.y]
+    low, high = padded([0, *values], False)
+    figure.update_yaxes(range=[low if min(values) < 0 else 0, high])
     return Section(title, note, [Chart(title, figure)])
 
 
@@ -155,7 +154,7 @@ def _by_module(runs: Sequence[Run], colours: Mapping[str, str], quantity: str,
         figure = go.Figure()
         dash = DASHES[index % len(DASHES)]
         for module in run.modules:
-            _add(
+            add_trace(
                 figure,
                 module,
                 points_of(run.rows, quantity, module),
@@ -166,7 +165,7 @@ def _by_module(runs: Sequence[Run], colours: Mapping[str, str], quantity: str,
         if not figure.data:
             continue
         if quantity == 'lr':
-            _add(
+            add_trace(
                 figure,
                 'schedule',
                 values_of(run.rows, 'lr'),
@@ -177,97 +176,19 @@ def _by_module(runs: Sequence[Run], colours: Mapping[str, str], quantity: str,
         if quantity == 'noise_scale' and run.total_batch:
             ends = [(run.rows[0]['update'], run.total_batch),
                     (run.updates, run.total_batch)]
-            _add(figure, 'batch that ran', ends, RULE, 'solid', smooth=False)
+            add_trace(
+                figure, 'batch that ran', ends, RULE, 'solid', smooth=False)
         values += [value for trace in figure.data for value in trace.y]
         name = f'{title}: {run.title}' if len(runs) > 1 else title
         figures.append((name, run, figure))
     for _, run, figure in figures:
-        _finish(figure, runs, [run], axis)
-        figure.update_yaxes(range=_range(values, logarithmic))
+        finish(figure, runs, [run], axis)
+        figure.update_yaxes(range=padded(values, logarithmic))
         if logarithmic:
-            decades = _range(values, True)[1] - _range(values, True)[0]
+            decades = padded(values, True)[1] - padded(values, True)[0]
             figure.update_yaxes(
                 type='log',
                 tickformat=',~g',
                 dtick='D1' if decades < 1 else 'D2' if decades < 3 else 1)
     charts = [Chart(name, figure) for name, _, figure in figures]
     return Section(title, note, charts) if charts else None
-
-
-def _add(figure: go.Figure,
-         name: str,
-         points: Sequence[tuple[int, float]],
-         colour: str,
-         dash: str,
-         *,
-         smooth: bool = True,
-         logarithmic: bool = False,
-         marked: bool = False) -> None:
-    """A trace, or a strong and smoothed one upon a faint one."""
-    points = thinned(
-        [(update, value) for update, value in points
-         if math.isfinite(value) and (value > 0 or not logarithmic)],
-        MOST_POINTS)
-    if not points:
-        return
-    updates, values = (list(column) for column in zip(*points))
-    logged = [_rounded(value) for value in values]
-    strong = logged
-    if smooth and len(points) > 2:
-        strong = [_rounded(v) for v in smoothed(values, logarithmic)]
-        figure.add_scatter(
-            x=updates,
-            y=logged,
-            name=name,
-            legendgroup=name,
-            showlegend=False,
-            mode='lines',
-            line=dict(color=colour, width=1),
-            opacity=0.3,
-            hoverinfo='skip')
-    figure.add_scatter(
-        x=updates,
-        y=strong,
-        name=name,
-        legendgroup=name,
-        mode='lines+markers' if marked else 'lines',
-        line=dict(color=colour, width=2, dash=dash),
-        # What one reads is what was logged.
-        customdata=logged,
-        hovertemplate='%{customdata}')
-
-
-def _finish(figure: go.Figure, runs: Sequence[Run], marked: Sequence[Run],
-            axis: str) -> None:
-    """Give a figure its axes, as all runs have them, and some runs' events."""
-    figure.update_layout(
-        hovermode='x unified',
-        margin=dict(l=8, r=12, t=8, b=8),
-        paper_bgcolor='rgba(0,0,0,0)',
-        plot_bgcolor='rgba(0,0,0,0)',
-        showlegend=True,
-        legend=dict(orientation='h', yref='container', y=0, yanchor='bottom'))
-    figure.update_xaxes(
-        title='update',
-        automargin=True,
-        range=[0, max(run.updates for run in runs)])
-    figure.update_yaxes(title=axis, automargin=True, exponentformat='none')
-    for event in (e for run in marked for e in run.journal.events):
-        if event.update is not None and event.kind != 'warning':
-            figure.add_vline(
-                event.update,
-                line=dict(color=RULE, width=1, dash='dot'),
-                layer='below')
-
-
-def _range(values: Sequence[float], logarithmic: bool) -> list[float]:
-    """From the smallest to the largest, with a twentieth on both sides."""
-    ends = [min(values), max(values)]
-    if logarithmic:
-        ends = [math.log10(end) for end in ends]
-    margin = (ends[1] - ends[0]) / 20 or 0.1
-    return [ends[0] - margin, ends[1] + margin]
-
-
-def _rounded(value: float) -> float:
-    return float(f'{value:.{DIGITS}g}')

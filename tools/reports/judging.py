@@ -50,13 +50,14 @@ def _of_agvm(run: Run) -> list[str | None]:
     changed = any(
         abs(value - 1) > verdicts.SMALL for trace in factors.values()
         for _, value in trace)
+    alone = tuple(allowed) == (1, 1)  # measured, and told to change nothing
     batch = run.total_batch
     return [
         verdicts.batch_that_pays(scales, batch) if batch else None,
         verdicts.largest_change(factors, allowed),
         verdicts.apart(
             spread(run.rows, 'variance'), spread(run.rows), changed)
-        if len(run.modules) > 1 else None,
+        if len(run.modules) > 1 and (changed or alone) else None,
         verdicts.settled(factors, options.get('interval', 1),
                          options.get('end')),
         verdicts.at_the_limit(

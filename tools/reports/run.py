@@ -5,6 +5,7 @@ import math
 import re
 import statistics
 from dataclasses import dataclass
+from functools import cached_property
 
 from mmengine.config import Config
 
@@ -43,7 +44,7 @@ class Run:
     config: Config
     journal: Journal
 
-    @property
+    @cached_property
     def modules(self) -> list[str]:
         """Those that were measured; none without AGVM."""
         return modules_of(self.rows)

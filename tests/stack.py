@@ -1,4 +1,4 @@
-"""What this stack's torch lacks on a CPU, and marks for tests that need it."""
+"""What this stack lacks, as on a CPU, and marks for tests that need it."""
 from __future__ import annotations
 
 import importlib.util
@@ -29,10 +29,12 @@ lars = pytest.mark.skipif(
 frozen_left_out = pytest.mark.skipif(
     not LEAVES_OUT,
     reason='MMEngine 0.10.3 leaves no frozen parameter out of its groups')
+PLOTLY = importlib.util.find_spec('plotly')
+plotly = pytest.mark.skipif(
+    not PLOTLY, reason='needs plotly, by which a report is drawn')
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 browser = pytest.mark.skipif(
-    not CHROMIUM
-    or not all(map(importlib.util.find_spec, ('playwright', 'plotly'))),
+    not (CHROMIUM and PLOTLY and importlib.util.find_spec('playwright')),
     reason='needs Chromium (apt-get install chromium), playwright and plotly')
 
 

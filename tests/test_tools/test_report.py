@@ -1,5 +1,4 @@
 """The report of a run: what it reads, says and writes."""
-import importlib.util
 import json
 import math
 import re
@@ -10,6 +9,7 @@ from reports.judging import compare, judge, reason_of
 from reports.reading import read_run
 
 from tests.commands import RETINANET, options
+from tests.stack import plotly
 from tests.test_tools.report_runs import (
     BASELINE,
     lines,
@@ -19,10 +19,6 @@ from tests.test_tools.report_runs import (
     write_run,
 )
 
-needs_plotly = pytest.mark.skipif(
-    importlib.util.find_spec('plotly') is None,
-    reason='needs plotly: pip install plotly')
-# Of plotly's own text: addresses that it does not ask for by itself.
 FIGURES = re.compile('<script type="application/json" id="figures">(.*?)'
                      '</script>')
 
@@ -135,7 +131,7 @@ def test_a_test_of_the_run_changes_nothing(tmp_path):
     lambda folder: write_process(folder, '1', []),
     lambda folder: write_process(folder, '1', [dict(step=0, mIoU=1.0)]),
 ])
-@needs_plotly
+@plotly
 def test_what_holds_no_training_is_one_line(make, tmp_path):
     with pytest.raises(SystemExit, match=r'^report\.py: .* holds no '):
         report.main([str(make(tmp_path))])
@@ -166,7 +162,7 @@ def figures_of(text):
     return json.loads(FIGURES.search(text)[1])
 
 
-@needs_plotly
+@plotly
 def test_one_file(tmp_path, capsys):
     work_dir = write_run(tmp_path / 'run <1>')
     report.main([str(work_dir)])
@@ -186,7 +182,7 @@ def test_one_file(tmp_path, capsys):
     assert '<script src' not in text
 
 
-@needs_plotly
+@plotly
 def test_two_runs_have_the_same_axes_and_colours(tmp_path):
     out = tmp_path / 'both.html'
     report.main([
@@ -213,14 +209,14 @@ def test_two_runs_have_the_same_axes_and_colours(tmp_path):
     assert high > 2
 
 
-@needs_plotly
+@plotly
 def test_a_baseline_has_fewer_charts(tmp_path):
     work_dir = write_run(tmp_path / 'plain', agvm=False, config=BASELINE)
     report.main([str(work_dir)])
     assert len(figures_of((work_dir / 'report.html').read_text())) == 4
 
 
-@needs_plotly
+@plotly
 def test_a_long_run_is_no_larger(tmp_path):
     rows = [row for row in training(1, 2000) if 'loss' in row]
     rows[10]['loss'] = math.nan
@@ -234,7 +230,7 @@ def test_a_long_run_is_no_larger(tmp_path):
     assert 'NaN' not in FIGURES.search(out.read_text())[1]
 
 
-@needs_plotly
+@plotly
 def test_what_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(SystemExit, match=r'cannot be written .*--out'):
         report.main([

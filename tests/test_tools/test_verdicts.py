@@ -113,9 +113,10 @@ def test_a_run_that_is_not_over():
 
 
 def test_a_run_that_ended_before_agvm_began():
-    assert verdicts.measured_nothing(560, 300) == (
+    assert verdicts.measured_nothing(560, None, 300) == (
         'AGVM measured nothing in 300 updates: it begins at update 560.')
-    assert verdicts.measured_nothing(None, 300).endswith('300 updates.')
+    assert verdicts.measured_nothing(None, None, 300).endswith('300 updates.')
+    assert verdicts.measured_nothing(20, 0, 300) == 'AGVM was off: end=0.'
 
 
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])

@@ -28,7 +28,9 @@ def judge(run: Run) -> list[str]:
     if run.modules:
         said += _of_agvm(run)
     elif run.options:
-        said.append(verdicts.measured_nothing(run.begin, run.updates))
+        said.append(
+            verdicts.measured_nothing(run.begin, run.options[0]['end'],
+                                      run.updates))
     said.append(
         verdicts.waits_for_data(run.seconds('data_time'), run.seconds()))
     return [sentence for sentence in said if sentence]

@@ -169,13 +169,16 @@ def skipped(count: int, due: int, why: str | None) -> str | None:
             f'{reason}.')
 
 
-def measured_nothing(begin: int | None, updates: int) -> str:
+def measured_nothing(begin: int | None, end: int | None, updates: int) -> str:
     """Why there is nothing of AGVM's to show.
 
     Args:
         begin (int, optional): The first update to measure.
+        end (int, optional): The first to be left alone again.
         updates (int): That were done.
     """
+    if end is not None and end <= (begin or 0):
+        return f'AGVM was off: end={end}.'
     first = '' if begin is None else f': it begins at update {begin:,}'
     return (f'AGVM measured nothing in {updates:,} updates{first}.')
 

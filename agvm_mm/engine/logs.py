@@ -76,7 +76,7 @@ def read_rows(work_dir: Path) -> list[dict]:
 
 
 def _rows_of(log: Path) -> list[dict]:
-    iterations = _iterations_per_update(log.with_name('config.py'))
+    iterations = micro_batches_of(dumped_config(log))
     rows: list[dict] = []
     update = 0
     for line in log.read_text().splitlines():
@@ -114,11 +114,32 @@ def read_log(work_dir: Path) -> list[dict]:
     return rows
 
 
-def _iterations_per_update(path: Path) -> int:
-    """By the config that MMEngine dumps beside a log, if it did."""
+def dumped_config(log: Path) -> Config:
+    """The config that MMEngine dumps beside a log; empty if it did not.
+
+    Args:
+        log (Path): The JSON log.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    path = log.with_name('config.py')
     if not path.is_file():
-        return 1
-    cfg = Config.fromfile(path, import_custom_modules=False)
+        return Config()
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except SyntaxError as error:
+        raise ValueError(
+            f'{path} is no config ({error.msg}): put that of the run there, '
+            'or remove it, and iterations are taken for updates') from error
+
+
+def micro_batches_of(cfg: Config) -> int:
+    """Iterations of one update.
+
+    Args:
+        cfg (Config): From :func:`dumped_config`.
+    """
     return max((wrapper.get('accumulative_counts', 1)
                 for wrapper in wrappers_of(cfg).values()),
                default=1)

@@ -117,3 +117,10 @@ def test_a_line_that_a_kill_has_cut_is_left_out(tmp_path):
     log = tmp_path / '1/vis_data/scalars.json'
     log.write_text(log.read_text()[:-5])
     assert [row['step'] for row in read_log(tmp_path)] == [1]
+
+
+def test_a_damaged_config_is_one_error(tmp_path):
+    write_log(tmp_path / '1/vis_data', [dict(step=1, loss=1.0)],
+              'optim_wrapper = dict(accum')
+    with pytest.raises(ValueError, match=r'config\.py is no config \('):
+        read_rows(tmp_path)

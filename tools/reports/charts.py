@@ -140,7 +140,7 @@ def _together(runs: Sequence[Run],
         return None
     finish(figure, runs, runs, axis)
     values = [value for trace in figure.data for value in trace.y]
-    low, high = padded([0, *values], False)
+    low, high = padded([0, max(values) or 1, *values], False)
     figure.update_yaxes(range=[low if min(values) < 0 else 0, high])
     return Section(title, note, [Chart(title, figure)])
 

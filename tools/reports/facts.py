@@ -28,7 +28,10 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         out.
     """
     of_runs = [_of_run(run) for run in runs]
-    names = dict.fromkeys(name for values in of_runs for name in values)
+    # In the order of the run that has the most to tell.
+    names = dict.fromkeys(
+        name for values in sorted(of_runs, key=len, reverse=True)
+        for name in values)
     rows = [(name, [values.get(name, NONE) for values in of_runs])
             for name in names]
     return [(name, values) for name, values in rows if any(values)]

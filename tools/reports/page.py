@@ -117,7 +117,8 @@ def _section(section: Section, first: int) -> str:
     ]
     for index, chart in enumerate(section.charts, first):
         title = escape(chart.title)
-        head = f'<h3>{title}</h3>' if len(section.charts) > 1 else ''
+        # It names the run, where there are several.
+        head = f'<h3>{title}</h3>' if chart.title != section.title else ''
         parts.append(f'<figure>{head}<div class="chart" id="chart-{index}" '
                      f'role="img" aria-label="{title}"></div></figure>')
     return '\n'.join([*parts, '</div></section>'])

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from agvm_mm.engine.logs import read_rows
-from agvm_mm.large_batch.settings import wrappers_of
+from agvm_mm.engine.logs import dumped_config, micro_batches_of, read_rows
 
 from .journal import read_journal
 from .run import Run
@@ -20,7 +19,7 @@ def read_run(work_dir: Path, title: str) -> Run:
         title (str): What to call it.
 
     Raises:
-        ValueError: If it holds no log of a training.
+        ValueError: If it holds no log of a training, or a damaged config.
     """
     rows = read_rows(work_dir)
     trained = [row for row in rows if 'loss' in row]
@@ -29,14 +28,10 @@ def read_run(work_dir: Path, title: str) -> Run:
                          'with a loss; name the --work-dir of a run that '
                          'trained')
     configs = _configs(work_dir)
-    journal = read_journal(
-        work_dir, {
-            name:
-            max((w.get('accumulative_counts', 1)
-                 for w in wrappers_of(cfg).values()),
-                default=1)
-            for name, cfg in configs.items()
-        })
+    journal = read_journal(work_dir, {
+        name: micro_batches_of(cfg)
+        for name, cfg in configs.items()
+    })
     run = Run(title, trained, [], next(reversed(configs.values()), Config()),
               journal)
     run.metrics = [
@@ -49,11 +44,9 @@ def read_run(work_dir: Path, title: str) -> Run:
 def _configs(work_dir: Path) -> dict[str, Config]:
     """The configs that trained, by the folder of their log."""
     return {
-        log.parents[1].name:
-        Config.fromfile(
-            log.with_name('config.py'), import_custom_modules=False)
+        log.parents[1].name: dumped_config(log)
         for log in sorted(work_dir.glob('*/vis_data/scalars.json'))
-        if 'loss"' in log.read_text() and log.with_name('config.py').is_file()
+        if 'loss"' in log.read_text()
     }
 
 

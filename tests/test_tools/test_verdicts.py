@@ -106,10 +106,12 @@ def test_skipped_measurements():
 
 
 def test_a_run_that_is_not_over():
-    assert verdicts.unfinished(
-        1200, 2760) == ('The log ends at update 1,200 of 2,760.')
-    assert verdicts.unfinished(2760, 2760) is None
-    assert verdicts.unfinished(2760, None) is None
+    said = 'The log ends at update 1,200 of 2,760.'
+    assert verdicts.unfinished(1200, 2760, 50) == said
+    assert verdicts.unfinished(2760, 2760, 50) is None
+    assert verdicts.unfinished(2711, 2760, 50) is None
+    assert verdicts.unfinished(2710, 2760, 50) is not None
+    assert verdicts.unfinished(2760, None, 50) is None
 
 
 def test_a_run_that_ended_before_agvm_began():

@@ -39,7 +39,7 @@ class Chart(NamedTuple):
     """A figure and what stands above it.
 
     Attributes:
-        title (str): Of the figure.
+        title (str): Of the figure: its run, where there are several.
         figure (go.Figure): Without a theme.
     """
 
@@ -179,7 +179,7 @@ def _by_module(runs: Sequence[Run], colours: Mapping[str, str], quantity: str,
             add_trace(
                 figure, 'batch that ran', ends, RULE, 'solid', smooth=False)
         values += [value for trace in figure.data for value in trace.y]
-        name = f'{title}: {run.title}' if len(runs) > 1 else title
+        name = run.title if len(runs) > 1 else title
         figures.append((name, run, figure))
     for _, run, figure in figures:
         finish(figure, runs, [run], axis)

@@ -23,7 +23,7 @@ def judge(run: Run) -> list[str]:
     trained = values_of(run.rows, 'loss')
     said = [
         verdicts.diverged(trained),
-        verdicts.unfinished(run.updates, run.planned)
+        verdicts.unfinished(run.updates, run.planned, run.log_interval)
     ]
     if run.modules:
         said += _of_agvm(run)

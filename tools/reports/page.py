@@ -116,9 +116,10 @@ def _section(section: Section, first: int) -> str:
         f'<p>{escape(section.note)}</p>', '<div class="charts">'
     ]
     for index, chart in enumerate(section.charts, first):
-        title = escape(chart.title)
-        # It names the run, where there are several.
-        head = f'<h3>{title}</h3>' if chart.title != section.title else ''
+        title, head = escape(section.title), ''
+        if chart.title != section.title:
+            head = f'<h3>{escape(chart.title)}</h3>'
+            title += f': {escape(chart.title)}'
         parts.append(f'<figure>{head}<div class="chart" id="chart-{index}" '
                      f'role="img" aria-label="{title}"></div></figure>')
     return '\n'.join([*parts, '</div></section>'])

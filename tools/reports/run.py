@@ -85,7 +85,12 @@ class Run:
     @property
     def updates(self) -> int:
         """That were done, as far as the log goes."""
-        return self.rows[-1]['update']
+        return max(row['update'] for row in (*self.rows[-1:], *self.metrics))
+
+    @property
+    def log_interval(self) -> int:
+        """Updates between the last two rows of the log."""
+        return self.rows[-1]['update'] - self.rows[-2:][0]['update']
 
     @property
     def epoch(self) -> float | None:

@@ -183,14 +183,17 @@ def measured_nothing(begin: int | None, end: int | None, updates: int) -> str:
     return (f'AGVM measured nothing in {updates:,} updates{first}.')
 
 
-def unfinished(updates: int, planned: int | None) -> str | None:
+def unfinished(updates: int, planned: int | None,
+               log_interval: int) -> str | None:
     """Whether the training came to its end.
 
     Args:
-        updates (int): That were done.
+        updates (int): That were done, as the log tells.
         planned (int, optional): Of the whole training.
+        log_interval (int): Updates between two lines of the log, so that it
+            may tell nothing of the last.
     """
-    if planned is None or updates >= planned:
+    if planned is None or planned - updates < max(log_interval, 1):
         return None
     return f'The log ends at update {updates:,} of {planned:,}.'
 

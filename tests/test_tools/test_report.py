@@ -237,3 +237,26 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
             str(write_run(tmp_path / 'run')), '--out',
             str(tmp_path / 'gone/report.html')
         ])
+
+
+def luminance(colour):
+    """As WCAG defines it."""
+    parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055)**2.4
+        for part in parts
+    ]
+    return sum(k * part for k, part in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+@plotly
+def test_every_colour_is_seen_on_light_and_on_dark():
+    """At 3 to 1, which WCAG asks of graphics."""
+    from reports import charts, page
+    style = (page.HERE / 'page.css').read_text()
+    backs = re.findall(r'--back: (#\w{6});', style)
+    assert len(backs) == 2
+    for colour in (*charts.COLOURS, charts.RULE):
+        for back in backs:
+            dark, light = sorted(map(luminance, (colour, back)))
+            assert (light + 0.05) / (dark + 0.05) > 3

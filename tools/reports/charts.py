@@ -11,7 +11,7 @@ from .series import points_of, values_of
 
 # Mid tones, which are read on white and on black.
 COLOURS = ('#2f7ed8', '#d9662b', '#2a9d63', '#c94f8a', '#8a6bd1', '#a67c1f',
-           '#d1495b', '#1f9aa8', '#7a8b2d', '#8c8c8c')
+           '#d1495b', '#1f9aa8', '#7a8b2d')
 # One for each run, the first whole; after the last they begin anew.
 DASHES = ('solid', 'dash', 'dot', 'dashdot')
 # What is smooth by itself, or falls by steps.

@@ -1,5 +1,8 @@
-"""What this stack's torch lacks on a CPU, and marks for tests that need it."""
+"""What this stack lacks, as on a CPU, and marks for tests that need it."""
 from __future__ import annotations
+
+import importlib.util
+import shutil
 
 import mmengine
 import pytest
@@ -15,7 +18,8 @@ OLD_LOADER = not hasattr(torch.serialization, 'add_safe_globals')
 fsdp = pytest.mark.skipif(
     OLD_FSDP, reason='FSDP on a CPU needs torch 2.4 or newer')
 safe_loader = pytest.mark.skipif(
-    OLD_LOADER, reason="torch's safe loader can be told of MMEngine's classes "
+    OLD_LOADER,
+    reason="torch's safe loader can be told of MMEngine's classes "
     'from torch 2.4 on')
 gloo_takes_bfloat16 = pytest.mark.skipif(
     digit_version('2.4') > TORCH, reason='gloo takes bfloat16 from torch 2.4')
@@ -25,6 +29,13 @@ lars = pytest.mark.skipif(
 frozen_left_out = pytest.mark.skipif(
     not LEAVES_OUT,
     reason='MMEngine 0.10.3 leaves no frozen parameter out of its groups')
+PLOTLY = importlib.util.find_spec('plotly')
+plotly = pytest.mark.skipif(
+    not PLOTLY, reason='needs plotly, by which a report is drawn')
+CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
+browser = pytest.mark.skipif(
+    not (CHROMIUM and PLOTLY and importlib.util.find_spec('playwright')),
+    reason='needs Chromium (apt-get install chromium), playwright and plotly')
 
 
 def lars_marked(paths):

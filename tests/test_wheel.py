@@ -150,7 +150,8 @@ def test_the_wheel_holds_the_configs_and_the_tools(wheel):
     for name in configs:
         if not name.endswith('.pyc'):
             assert f'agvm_mm/.mim/configs/{name}' in names
-    for name in ('train.py', 'plan.py', 'command_line/launch.py'):
+    for name in ('train.py', 'plan.py', 'command_line/launch.py',
+                 'reports/page.css', 'reports/page.js'):
         assert f'agvm_mm/.mim/tools/{name}' in names
     assert 'agvm_mm/.mim/model-index.yml' in names
     top = {name.split('/')[0] for name in names}

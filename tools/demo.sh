@@ -41,3 +41,5 @@ for name in without-agvm with-agvm; do
 done
 python tools/plot_variance.py "$work_dir/without-agvm" "$work_dir/with-agvm" --out "$work_dir/agvm.png"
 say "what AGVM measured and did: $(realpath "$work_dir/agvm.png")"
+python tools/report.py "$work_dir/without-agvm" "$work_dir/with-agvm" --out "$work_dir/report.html"
+say "the same as a page, for a browser: $(realpath "$work_dir/report.html")"

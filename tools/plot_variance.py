@@ -7,8 +7,6 @@ runs are drawn side by side, on the same axes.
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
 import sys
 from pathlib import Path
 from typing import Sequence
@@ -20,6 +18,7 @@ from agvm_mm.engine.logs import modules_of, read_log
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogFormatter
+from reports.series import points_of, smoothed, spread
 
 # What is logged, as what it is shown, and whether its axis is logarithmic.
 PANELS = (
@@ -28,61 +27,6 @@ PANELS = (
     ('step_variance', 'variance of the steps\n(variance x factor²)', True),
     ('noise_scale', 'gradient noise scale\n(samples)', True),
 )
-SMOOTHING = 0.8  # momentum of the strong trace
-
-
-def smoothed(values: list[float], logarithmic: bool) -> list[float]:
-    """The moving average of a trace, from its first value on.
-
-    Args:
-        values (list[float]): The trace.
-        logarithmic (bool): Whether it is drawn on such an axis, where the
-            average of what one sees is the geometric one.
-    """
-    trace: list[float] = []
-    for value in values:
-        value = math.log(value) if logarithmic else value
-        last = trace[-1] if trace else value
-        trace.append(SMOOTHING * last + (1 - SMOOTHING) * value)
-    return [math.exp(value) for value in trace] if logarithmic else trace
-
-
-def points_of(rows: list[dict], quantity: str,
-              module: str) -> list[tuple[int, float]]:
-    """The updates of a run and a module's values there.
-
-    Args:
-        rows (list[dict]): From :func:`read_log`.
-        quantity (str): Of :data:`PANELS`. A module's steps are its learning
-            rate times its gradient: their variance, over that of the common
-            rate, is what the paper writes eta^2 (1 - cos).
-        module (str): Its name.
-    """
-    if quantity == 'step_variance':
-        scales = dict(points_of(rows, 'lr_scale', module))
-        return [(update, variance * scales[update]**2)
-                for update, variance in points_of(rows, 'variance', module)
-                if update in scales]
-    key = f'agvm/{quantity}/{module}'
-    return [(row['update'], row[key]) for row in rows if key in row]
-
-
-def spread(rows: list[dict]) -> float:
-    """How far the variances of the modules' steps are apart.
-
-    Args:
-        rows (list[dict]): From :func:`read_log`.
-
-    Returns:
-        float: The largest over the smallest of their medians over the run; 1
-        where they are aligned.
-    """
-    medians = [
-        statistics.median(value for _, value in points)
-        for points in (points_of(rows, 'step_variance', module)
-                       for module in modules_of(rows)) if points
-    ]
-    return max(medians) / max(min(medians), 1e-6)
 
 
 def plot(runs: dict[str, list[dict]], out: Path) -> None:
@@ -93,8 +37,8 @@ def plot(runs: dict[str, list[dict]], out: Path) -> None:
             from :func:`read_log`.
         out (Path): PNG to write.
     """
-    modules = dict.fromkeys(
-        module for rows in runs.values() for module in modules_of(rows))
+    modules = dict.fromkeys(module for rows in runs.values()
+                            for module in modules_of(rows))
     figure, axes = plt.subplots(
         len(PANELS),
         len(runs),
@@ -106,8 +50,11 @@ def plot(runs: dict[str, list[dict]], out: Path) -> None:
     for column, (title, rows) in zip(axes.T, runs.items()):
         for (quantity, label, logarithmic), axis in zip(PANELS, column):
             for index, module in enumerate(modules):
-                points = [(update, value) for update, value in points_of(
-                    rows, quantity, module) if value > 0 or not logarithmic]
+                points = [
+                    (update, value)
+                    for update, value in points_of(rows, quantity, module)
+                    if value > 0 or not logarithmic
+                ]
                 if not points:
                     continue
                 updates, values = zip(*points)

@@ -5,6 +5,7 @@ import argparse
 import os
 import os.path as osp
 import pickle
+from pathlib import Path
 from typing import Sequence
 
 import torch
@@ -12,7 +13,10 @@ from command_line.configs import load_config
 from command_line.preflight import check_work_dir, check_wrapper
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from report import check_plotly, read_runs, write_report
 
 import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
 from agvm_mm.compat.checkpoint import (
@@ -30,7 +34,7 @@ from agvm_mm.recovery.resuming import settle_resume
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments of mmdet's own tools/train.py, and one more."""
+    """The arguments of mmdet's own tools/train.py, and two more."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'config',
@@ -67,6 +71,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='M',
         help='the most samples that a process takes at once; the total batch '
         'is kept by accumulation (default: max_samples_per_gpu of the config)')
+    parser.add_argument(
+        '--report',
+        action='store_true',
+        help='write report.html into the work dir when the training is over, '
+        'as tools/report.py does')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -164,6 +173,25 @@ def checkpoint_of(cfg: Config) -> str | None:
     return cfg.get('load_from')
 
 
+def report(runner: Runner) -> None:
+    """Write the report of a training that is over, on the first rank.
+
+    Args:
+        runner (Runner or FlexibleRunner): That trained.
+    """
+    if not is_main_process():
+        return
+    work_dir = Path(runner.work_dir)
+    out = work_dir / 'report.html'
+    try:
+        write_report(read_runs([work_dir]), out)
+    except (OSError, ValueError) as error:
+        # As without LocalVisBackend. What was trained is saved.
+        runner.logger.warning(f'No report was written: {error}')
+    else:
+        runner.logger.info(f'The report of this run is {out}')
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Train.
 
@@ -176,6 +204,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line('train.py'):
         force_safe_loading()
         allow_mmengine_checkpoints()
+        if args.report:
+            check_plotly()
         cfg = read_config(args)
         check_data(cfg, args.config)
         check_strategy(cfg)
@@ -197,6 +227,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 check_checkpoint(runner._load_from)
                 check_resume(runner._load_from, with_agvm(cfg))
             runner.train()
+            if args.report:
+                report(runner)
         except pickle.UnpicklingError as error:
             # Of a checkpoint that only the model knew, as a backbone's.
             if 'Weights only load failed' not in str(error):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Mapping
 
@@ -11,9 +12,11 @@ from mmengine.logging import MessageHub
 
 from ..large_batch.settings import wrappers_of
 
+HIERARCHY = re.compile('^(train|val|test)/')
 
-def log_measurement(hub: MessageHub, name: str | None,
-                    scalars: Mapping[str, float],
+
+def log_measurement(hub: MessageHub, name: str | None, scalars: Mapping[str,
+                                                                        float],
                     by_module: Mapping[str, Mapping[str, float]]) -> None:
     """Write one measurement, as ``train/agvm/<quantity>/<module>``.
 
@@ -37,8 +40,8 @@ def log_measurement(hub: MessageHub, name: str | None,
         hub.update_scalar(f'train/agvm/{own}', value)
 
 
-def read_log(work_dir: Path) -> list[dict]:
-    """Read the training rows of a work dir, in the order of updates.
+def read_rows(work_dir: Path) -> list[dict]:
+    """Read all rows of a work dir, in the order of updates.
 
     A resumed run writes a log of its own, so rows of earlier logs are taken up
     to where the next one starts. Its iterations may be other parts of an
@@ -48,40 +51,98 @@ def read_log(work_dir: Path) -> list[dict]:
         work_dir (Path): Where a runner logged, with LocalVisBackend.
 
     Returns:
-        list[dict]: Rows of the JSON log that hold AGVM's scalars, each with
-        the parameter updates done as its 'update'.
+        list[dict]: Rows of the JSON log, those of training with a 'loss',
+        those of validation without. Each has the parameter updates that were
+        done as its 'update', and the iterations of an update as its
+        'micro_batches'. Names begin with no 'train/' or 'val/', which a log
+        processor with ``log_with_hierarchy`` writes.
 
     Raises:
-        ValueError: If there is no log, or no AGVM in it.
+        ValueError: If there is no log.
     """
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'), reverse=True)
     if not logs:
         raise ValueError(f'{work_dir} holds no */vis_data/scalars.json: name '
                          'the --work-dir of a training run')
     rows: list[dict] = []
+    first = math.inf
     for log in logs:
-        iterations = _iterations_per_update(log.with_name('config.py'))
-        lines = map(json.loads, log.read_text().splitlines())
-        own = [
-            dict(row, update=math.ceil(row['step'] / iterations))
-            for row in lines if 'loss' in row
-        ]
-        first = rows[0]['update'] if rows else math.inf
-        rows = [row for row in own if row['update'] < first] + rows
-    rows = [row for row in rows if any(k.startswith('agvm/') for k in row)]
+        own = _rows_of(log)
+        trained = [row['update'] for row in own if 'loss' in row]
+        if trained:  # not a test alone
+            rows = [row for row in own if row['update'] < first] + rows
+            first = min(first, trained[0])
+    return rows
+
+
+def _rows_of(log: Path) -> list[dict]:
+    iterations = micro_batches_of(dumped_config(log))
+    rows: list[dict] = []
+    update = 0
+    for line in log.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # cut off, as by a kill
+            continue
+        row = {HIERARCHY.sub('', key): value for key, value in row.items()}
+        if 'loss' in row:
+            update = math.ceil(row['step'] / iterations)
+        # The step of a validation may be an epoch.
+        rows.append(dict(row, update=update, micro_batches=iterations))
+    return rows
+
+
+def read_log(work_dir: Path) -> list[dict]:
+    """Read the training rows of a work dir that hold AGVM's scalars.
+
+    Args:
+        work_dir (Path): See :func:`read_rows`.
+
+    Returns:
+        list[dict]: Of :func:`read_rows`.
+
+    Raises:
+        ValueError: If there is no log, or no AGVM in it.
+    """
+    rows = [
+        row for row in read_rows(work_dir)
+        if 'loss' in row and any(k.startswith('agvm/') for k in row)
+    ]
     if not rows:
-        raise ValueError(f'{logs[0]} holds no agvm/ scalars: the run used no '
+        raise ValueError(f'{work_dir} holds no agvm/ scalars: the run used no '
                          'AGVMOptimWrapper, or ended before agvm.begin')
     return rows
 
 
-def _iterations_per_update(path: Path) -> int:
-    """By the config that MMEngine dumps beside a log, if it did."""
+def dumped_config(log: Path) -> Config:
+    """The config that MMEngine dumps beside a log; empty if it did not.
+
+    Args:
+        log (Path): The JSON log.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    path = log.with_name('config.py')
     if not path.is_file():
-        return 1
-    cfg = Config.fromfile(path, import_custom_modules=False)
+        return Config()
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except SyntaxError as error:
+        raise ValueError(
+            f'{path} is no config ({error.msg}): put that of the run there, '
+            'or remove it, and iterations are taken for updates') from error
+
+
+def micro_batches_of(cfg: Config) -> int:
+    """Iterations of one update.
+
+    Args:
+        cfg (Config): From :func:`dumped_config`.
+    """
     return max((wrapper.get('accumulative_counts', 1)
-                for wrapper in wrappers_of(cfg).values()), default=1)
+                for wrapper in wrappers_of(cfg).values()),
+               default=1)
 
 
 def modules_of(rows: list[dict]) -> list[str]:

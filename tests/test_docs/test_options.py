@@ -27,7 +27,7 @@ from tests.test_docs.messages import ROOT, files
 
 PAGE = (ROOT / 'docs/options.md').read_text()
 TOOLS = ('train.py', 'test.py', 'plan.py', 'show_partition.py',
-         'plot_variance.py', 'make_digits.py')
+         'plot_variance.py', 'report.py', 'make_digits.py')
 # What a script reads and no user sets for it.
 INNER = {'BASH_SOURCE', 'CPLUS_INCLUDE_PATH', 'PYENV_ROOT', 'XDG_CACHE_HOME'}
 

@@ -20,13 +20,16 @@ ENTRIES = [
     for entry in re.findall(r'^- `([^`]+)`$', PAGE, re.MULTILINE)
 ]
 # Whose sentences are what the tool is asked for, or a page of their own.
-TABLES = ('known.py', 'make_digits.py', 'memory.py', 'optimizer_table.py',
-          'plan.py', 'plot_variance.py', 'pretrain_digits.py',
-          'show_partition.py')
+TABLES = ('charts.py', 'comparisons.py', 'drawing.py', 'facts.py',
+          'journal.py', 'judging.py', 'known.py', 'make_digits.py',
+          'memory.py', 'optimizer_table.py', 'page.py', 'plan.py',
+          'plot_variance.py', 'pretrain_digits.py', 'report.py', 'run.py',
+          'show_partition.py', 'verdicts.py')
 NO_MESSAGES = (
     # Of torch, as it is searched for.
     r'GLOBAL (\S+) was not an allowed',
     r'agvm/(variance|noise_scale',
+    '^(train|val|test)/',
     r'unsupported GLOBAL (\S+) whose',
     r'(getattr\(.*?\)) is asked for',
     'Weights only load failed',
@@ -35,6 +38,7 @@ NO_MESSAGES = (
     'the only one',
     # Told of what went well, or a part of a warning.
     'Auto resumed from',
+    'The report of this run is',
     'The best checkpoint with',
     f'{VARIES} is published to',
     'last_checkpoint (names',

@@ -4,7 +4,12 @@ import json
 import pytest
 from mmengine.logging import MessageHub
 
-from agvm_mm.engine.logs import log_measurement, modules_of, read_log
+from agvm_mm.engine.logs import (
+    log_measurement,
+    modules_of,
+    read_log,
+    read_rows,
+)
 
 
 def logged(request, name):
@@ -80,3 +85,42 @@ def test_no_log_and_no_agvm_are_errors(tmp_path):
     write_log(tmp_path / '1/vis_data', [dict(step=1, loss=1.0)])
     with pytest.raises(ValueError, match='holds no agvm/ scalars'):
         read_log(tmp_path)
+
+
+def test_validations_are_rows_too(tmp_path):
+    write_log(
+        tmp_path / '1/vis_data', [
+            dict(step=2, loss=1.0),
+            dict(step=1, mIoU=0.5),
+            dict(step=4, loss=0.5),
+        ], 'optim_wrapper = dict(accumulative_counts=2)')
+    # A test of the run, later: it is no part of the training.
+    write_log(tmp_path / '2/vis_data', [dict(step=0, mIoU=0.9)])
+    rows = read_rows(tmp_path)
+    assert [(row['update'], row.get('mIoU')) for row in rows] == [(1, None),
+                                                                  (1, 0.5),
+                                                                  (2, None)]
+    assert {row['micro_batches'] for row in rows} == {2}
+
+
+def test_names_with_their_hierarchy(tmp_path):
+    """As a log processor with log_with_hierarchy writes them."""
+    row = {'train/loss': 1.0, 'train/agvm/variance/neck': 0.1, 'step': 1}
+    write_log(tmp_path / '1/vis_data', [row])
+    assert modules_of(read_log(tmp_path)) == ['neck']
+
+
+def test_a_line_that_a_kill_has_cut_is_left_out(tmp_path):
+    row = {'loss': 1.0, 'agvm/variance/neck': 0.1}
+    write_log(tmp_path / '1/vis_data',
+              [dict(row, step=step) for step in (1, 2)])
+    log = tmp_path / '1/vis_data/scalars.json'
+    log.write_text(log.read_text()[:-5])
+    assert [row['step'] for row in read_log(tmp_path)] == [1]
+
+
+def test_a_damaged_config_is_one_error(tmp_path):
+    write_log(tmp_path / '1/vis_data', [dict(step=1, loss=1.0)],
+              'optim_wrapper = dict(accum')
+    with pytest.raises(ValueError, match=r'config\.py is no config \('):
+        read_rows(tmp_path)

@@ -92,6 +92,7 @@ def test_a_short_demo(tmp_path):
         "(.*): the largest variance of the modules' steps is [0-9.]+ times",
         output) == names
     assert (tmp_path / 'agvm.png').stat().st_size > 10000
+    assert (tmp_path / 'report.html').stat().st_size > 10000
     rows = {name: scalars(tmp_path / name)[-1] for name in names}
     assert {row['agvm/num_replicas'] for row in rows.values()} == {4}
     factors = [[value for key, value in row.items() if 'lr_scale' in key]

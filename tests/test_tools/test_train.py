@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from reports.reading import read_run
 from train import check_data, main
 
 from tests.commands import (
@@ -22,7 +23,7 @@ from tests.commands import (
     train_two_processes,
     without,
 )
-from tests.stack import safe_loader
+from tests.stack import plotly, safe_loader
 
 
 def test_training_logs_every_module(trained):
@@ -275,3 +276,31 @@ def test_a_resume_of_nothing_says_that_it_starts_anew(runner_type, digits,
                      'starts anew') == 1
     assert 'Auto resumed' not in log
     assert len(scalars(tmp_path)) == 2
+
+
+@plotly
+def test_the_report_of_a_training(digits, tmp_path, train):
+    train(
+        SEMANTIC, '--report',
+        *settings(digits, 'train_cfg.max_iters=4', 'train_cfg.val_interval=4',
+                  'runner_type=TotalBatchRunner'))
+    page = (tmp_path / 'report.html').read_text()
+    assert f'<h1>Training report: {tmp_path.name}</h1>' in page
+    assert f'The report of this run is {tmp_path}/report' in logs(tmp_path)
+    # What MMEngine really writes is what is read.
+    run = read_run(tmp_path, 'real')
+    assert run.modules == ['backbone', 'neck', 'decode_head']
+    assert (run.processes, run.micro_batches, run.total_batch) == (1, 2, 4)
+    assert (run.updates, run.planned) == (4, 4)
+    assert (run.begin, run.due, run.skipped) == (1, 2, 0)
+    assert run.headlines == ['mIoU']
+    assert [row['update'] for row in run.metrics] == [4]
+    assert run.journal.machine['PyTorch'] == torch.__version__
+    assert run.speed() > 0
+
+
+@plotly
+def test_a_training_without_a_log_to_report(digits, tmp_path, train):
+    train(SEMANTIC, '--report', *settings(digits,
+                                          'visualizer.vis_backends=[]'))
+    assert f'No report was written: {tmp_path} holds no ' in logs(tmp_path)

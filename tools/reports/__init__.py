@@ -1,0 +1,1 @@
+"""The report of a training: what its logs tell, judged and drawn."""

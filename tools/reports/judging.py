@@ -1,0 +1,102 @@
+"""Applies the rules of verdicts.py to what was read."""
+from __future__ import annotations
+
+import re
+from typing import Sequence
+
+from . import comparisons, verdicts
+from .run import Run
+from .series import median_of, points_of, spread, values_of
+
+# Rows in the second half of a run in which a module must show a noise scale.
+FEWEST = 3
+REASON = re.compile(r'AGVM (?:could not measure .*? were due|cannot measure): '
+                    r'(.*?)\. Learning-rate factors')
+
+
+def judge(run: Run) -> list[str]:
+    """What is to be said of a run, the most telling first.
+
+    Args:
+        run (Run): The run.
+    """
+    trained = values_of(run.rows, 'loss')
+    said = [
+        verdicts.diverged(trained),
+        verdicts.unfinished(run.updates, run.planned, run.log_interval)
+    ]
+    if run.modules:
+        said += _of_agvm(run)
+    elif run.options:
+        said.append(
+            verdicts.measured_nothing(run.begin, run.options[0]['end'],
+                                      run.updates))
+    said.append(
+        verdicts.waits_for_data(run.seconds('data_time'), run.seconds()))
+    return [sentence for sentence in said if sentence]
+
+
+def _of_agvm(run: Run) -> list[str | None]:
+    half = run.rows[len(run.rows) // 2:]
+    factors = {m: points_of(run.rows, 'lr_scale', m) for m in run.modules}
+    late = {m: median_of(half, 'lr_scale', m) for m in run.modules}
+    scales = {
+        m:
+        median_of(half, 'noise_scale', m) if len(
+            points_of(half, 'noise_scale', m)) >= FEWEST else None
+        for m in run.modules
+    }
+    # A config that is not there states nothing: AGVM's defaults.
+    options = run.options[0] if run.options else {}
+    allowed = options.get('ratio_range', (0.5, 10.0))
+    changed = any(
+        abs(value - 1) > verdicts.SMALL for trace in factors.values()
+        for _, value in trace)
+    alone = tuple(allowed) == (1, 1)  # measured, and told to change nothing
+    batch = run.total_batch
+    return [
+        verdicts.batch_that_pays(scales, batch) if batch else None,
+        verdicts.largest_change(factors, allowed),
+        verdicts.apart(
+            spread(run.rows, 'variance'), spread(run.rows), changed)
+        if len(run.modules) > 1 and (changed or alone) else None,
+        verdicts.settled(factors, options.get('interval', 1),
+                         options.get('end')),
+        verdicts.at_the_limit(
+            {
+                m: value
+                for m, value in late.items() if value is not None
+            }, allowed),
+        verdicts.skipped(run.skipped, run.due, reason_of(run)),
+    ]
+
+
+def reason_of(run: Run) -> str | None:
+    """Why measurements were skipped, as the log last told it.
+
+    Args:
+        run (Run): The run.
+    """
+    told = [REASON.search(event.text) for event in run.journal.events]
+    return next((found[1] for found in reversed(told) if found), None)
+
+
+def compare(runs: Sequence[Run]) -> list[str]:
+    """What the first of several runs and each other differ in.
+
+    Args:
+        runs (Sequence[Run]): Two at least.
+    """
+    first, *others = runs
+    said = []
+    for run in others:
+        for metric in first.headlines:
+            said.append(
+                comparisons.metrics_apart(
+                    metric, (first.title, run.title),
+                    (first.final(metric), run.final(metric))))
+        said.append(
+            comparisons.speeds_apart((first.title, run.title),
+                                     (first.speed(), run.speed())))
+    said = [sentence for sentence in said if sentence]
+    return [*said, comparisons.ONE_RUN_EACH] if said else []

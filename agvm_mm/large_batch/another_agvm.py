@@ -1,6 +1,8 @@
 """AGVM's options, at another total batch."""
 from __future__ import annotations
 
+from typing import Callable
+
 from mmengine.config import Config
 
 from .plan import num_train_images, updates_per_epoch
@@ -13,14 +15,14 @@ INTERVALS, MANY = (10, 5), 1024
 
 
 def scale_agvm(cfg: Config, before: Config) -> None:
-    """Let AGVM begin, and clipping be in force, as they do in a config before.
+    """Let AGVM begin, and clipping be in force, where they are meant to.
 
     What settles after the warm-up settles in updates, so their distance to its
     end stays. Where no warm-up is stated they come after as many images.
 
     Args:
-        cfg (Config): It is changed, and else is at its total batch.
-        before (Config): The same at another total batch.
+        cfg (Config): At its new total batch, but for AGVM. It is changed.
+        before (Config): The same at the old one.
 
     Raises:
         FileNotFoundError: If the warm-up is stated in epochs, and the images
@@ -49,7 +51,8 @@ def scale_agvm(cfg: Config, before: Config) -> None:
             agvm['interval'] = many
 
 
-def _mover(old, new, counts):
+def _mover(old: int | None, new: int | None,
+           counts: CountRule) -> Callable[[int], int]:
     """The function from an update before to an update after."""
 
     def move(update: int) -> int:

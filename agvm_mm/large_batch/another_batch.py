@@ -21,9 +21,8 @@ from .rules import CountRule, EMARule
 from .settings import check_settings, type_name, wrappers_of
 from .total_batch import check_lr_of_total
 
-# Of hooks whose weight of a new value an averaging is stated by, with what
-# they take if it is left out.
-AVERAGING = {'EMAHook': None, 'UpdateEMAHook': None, 'MeanTeacherHook': 0.001}
+# Hooks that average weights, and hooks that save.
+AVERAGING = ('EMAHook', 'MeanTeacherHook', 'UpdateEMAHook')
 SAVING = ('CheckpointHook', 'SafeCheckpointHook')
 
 
@@ -149,16 +148,18 @@ def _scale_hooks(cfg: Config, batch: int) -> None:
         if name not in AVERAGING:
             continue
         multiply(hook, 'begin_iter', batch, total)
-        momentum = hook.get('momentum', AVERAGING[name])
-        if momentum is None:
-            average = hook.get('ema_type') or 'ExponentialMovingAverage'
-            defaults = defaults_of(average, MODELS, cfg)
-            momentum = defaults.get('momentum')
-            if 'gamma' in defaults:
-                hook.setdefault('gamma', defaults['gamma'])
-        if momentum:
-            hook['momentum'] = short(averages.momentum(momentum))
-        multiply(hook, 'gamma', batch, total)
+        stated = {**_defaults(hook, cfg), **hook}
+        if stated.get('momentum'):
+            hook['momentum'] = short(averages.momentum(stated['momentum']))
+        multiply(hook, 'gamma', batch, total, stated.get('gamma'))
+
+
+def _defaults(hook: dict, cfg: Config) -> dict:
+    """What a hook averages with, where it does not say so."""
+    if type_name(hook) == 'MeanTeacherHook':
+        return dict(momentum=0.001)
+    average = hook.get('ema_type') or 'ExponentialMovingAverage'
+    return defaults_of(average, MODELS, cfg)
 
 
 def with_runner(cfg: Config) -> Config:

@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.optim.scheduler.param_scheduler import INF
 
+from .optimizer_rules import short
 from .rules import CountRule, RateRule
 from .settings import schedulers_of, type_name
 
@@ -74,9 +75,9 @@ def _scale_rates(scheduler: dict, rule: RateRule) -> None:
     for key in RATES:
         stated = scheduler.get(key)
         if isinstance(stated, (list, tuple)):
-            scheduler[key] = [rule.lr(rate) for rate in stated]
+            scheduler[key] = [short(rule.lr(rate)) for rate in stated]
         elif stated:
-            scheduler[key] = rule.lr(stated)
+            scheduler[key] = short(rule.lr(stated))
 
 
 def _scale_steps(scheduler: dict, stem: str, counts: CountRule) -> None:
@@ -95,8 +96,8 @@ def _scale_steps(scheduler: dict, stem: str, counts: CountRule) -> None:
     scheduler['end'] = max(scheduler['end'], first + 2)
     if stem == 'Exponential':
         # To the same value in fewer steps.
-        scheduler['gamma'] **= (end - begin - 1) / (
-            scheduler['end'] - first - 1)
+        power = (end - begin - 1) / (scheduler['end'] - first - 1)
+        scheduler['gamma'] = short(scheduler['gamma']**power)
 
 
 def _scaled(steps: Any, counts: CountRule) -> Any:

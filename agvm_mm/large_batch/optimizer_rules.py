@@ -35,8 +35,10 @@ class Family(NamedTuple):
 
 
 FAMILIES = (
-    Family(LinearRule, True, 'its updates are in proportion to the gradient',
-           'SGD SGD8bit SGD32bit FusedSGD SGDW'),
+    Family(
+        LinearRule, True, 'its updates are in proportion to the gradient; '
+        "above batch 128 the bundled configs take 'square-root'",
+        'SGD SGD8bit SGD32bit FusedSGD SGDW'),
     Family(
         AdamRule, True, 'it divides the gradient by its own size',
         'AdamW AdamW8bit AdamW32bit PagedAdamW PagedAdamW8bit PagedAdamW32bit '

@@ -44,24 +44,25 @@ def off(found, wanted):
     return float(((found - wanted) / wanted).abs().max())
 
 
-def sgd(rule, lr=0.004):
+def sgd(rule, lr=0.01):
     return lambda p: torch.optim.SGD(p, lr=rule.lr(lr))
 
 
 def test_the_linear_rule_keeps_the_course_of_sgd():
     """On the way, and where it has settled; the square root does neither."""
     same = LinearRule(BATCH, BATCH)
-    for images, margin in ((250 * BATCH, 0.02), (1500 * BATCH, 0.05)):
+    for updates, margin in ((100, 0.04), (600, 0.06)):
+        images = updates * BATCH
         wanted = quadratic(sgd(same), BATCH, images, noise=40.)
         scaled = [
             quadratic(sgd(rule(BATCH, K * BATCH)), K * BATCH, images, 40.)
             for rule in (LinearRule, SquareRootRule)
         ]
         # Of what has settled the mean is nothing.
-        part = slice(None) if images == 250 * BATCH else slice(1, None)
+        part = slice(updates > 100, None)
         near, far = (off(end[part], wanted[part]) for end in scaled)
         assert near < margin
-        assert far > 5 * margin
+        assert far > 4 * margin
 
 
 def test_the_square_root_rule_keeps_the_variance_of_an_update():
@@ -110,7 +111,7 @@ def test_an_average_of_adam_looks_as_many_images_back(beta, k):
 def test_betas_that_nothing_would_be_left_of():
     assert AdamRule(256, 2559).beta(0.9) > 0
     with pytest.raises(
-            ValueError, match=r'total_batch_size=2560 is 10 times 256, .* turn '
+            ValueError, match=r'total_batch_size=2560 is 10 times 256, .* '
             r'beta=0.9 into 1 - 10 x 0.1, .*: take 2559 at most, or the rule '
             "'square-root'"):
         AdamRule(256, 2560).beta(0.9)

@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from mmengine.config import Config
+from yapf.yapflib.yapf_api import FormatCode
+
+# Of the project's own files.
+STYLE = dict(
+    based_on_style='pep8',
+    split_before_expression_after_opening_paren=True)
 
 
 def changed(base: dict, new: dict) -> dict:
@@ -54,7 +60,21 @@ def lines_of(name: str, base: Config, new: Config, out: Path | None,
     if inherited is not None:
         head.append(f'_base_ = {inherited!r}')
     settings = changed(base.to_dict(), new.to_dict())
-    return '\n'.join([*head, Config(settings).pretty_text.strip(), ''])
+    lines = [f'{key} = {_code(value)}' for key, value in settings.items()]
+    code, _ = FormatCode('\n'.join(lines), style_config=STYLE)
+    return '\n'.join([*head, code])
+
+
+def _code(value: Any) -> str:
+    """As one writes it by hand."""
+    if isinstance(value, list):
+        return f'[{", ".join(map(_code, value))}]'
+    if not isinstance(value, dict):
+        return repr(value)
+    items = {str(key): _code(below) for key, below in value.items()}
+    if all(key.isidentifier() for key in items):
+        return f'dict({", ".join(f"{k}={v}" for k, v in items.items())})'
+    return f'{{{", ".join(f"{k!r}: {v}" for k, v in items.items())}}}'
 
 
 def _path_from(name: str, out: Path | None) -> str | None:

@@ -20,9 +20,10 @@ ENTRIES = [
     for entry in re.findall(r'^- `([^`]+)`$', PAGE, re.MULTILINE)
 ]
 # Whose sentences are what the tool is asked for, or a page of their own.
-TABLES = ('known.py', 'make_digits.py', 'memory.py', 'optimizer_table.py',
-          'plan.py', 'plot_variance.py', 'pretrain_digits.py',
-          'show_partition.py')
+TABLES = ('another_batch.py', 'another_schedule.py', 'known.py',
+          'make_digits.py', 'memory.py', 'noise.py', 'optimizer_rules.py',
+          'optimizer_table.py', 'plan.py', 'plot_variance.py',
+          'pretrain_digits.py', 'rules.py', 'show_partition.py')
 NO_MESSAGES = (
     # Of torch, as it is searched for.
     r'GLOBAL (\S+) was not an allowed',

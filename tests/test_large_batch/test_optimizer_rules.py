@@ -54,8 +54,8 @@ def test_no_optimizer_is_of_two_families():
 def test_what_no_rule_is_known_of():
     assert family_of('Adagrad') is None
     with pytest.raises(
-            ValueError, match="type='Adagrad': it is not known how .* name the"
-            " rule that you trust, one of 'linear', 'square-root', 'adam'"):
+            ValueError, match=r"type='Adagrad': it is not known how .* the rule"
+            " that you trust, one of 'linear', 'square-root', 'adam'"):
         rule_of(dict(type='Adagrad'), None)
     with pytest.raises(ValueError, match="rule='cubic' is unknown"):
         rule_of(dict(type='SGD'), 'cubic')
@@ -94,7 +94,7 @@ def test_adam_and_its_defaults(name):
     optimizer, remarks = scaled(total=64 * 8, type=name, lr=1e-3)
     assert optimizer['betas'] == (0.2, 0.992)
     assert ['betas 0.9 became 0.2' in remark for remark in remarks] == [True]
-    with pytest.raises(ValueError, match='turn beta=0.9 into'):
+    with pytest.raises(ValueError, match=r'turn beta=0\.9 into'):
         scaled(total=640, type=name, lr=1e-3)
 
 

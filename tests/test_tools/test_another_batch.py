@@ -4,7 +4,7 @@ import math
 import pytest
 from command_line.configs import load_config
 from mmengine.config import Config
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EMAHook, Hook
 from plan import main
 from plans.lines import changed
 
@@ -34,7 +34,7 @@ def user_config(folder, base, digits, optimizer):
         test_cfg=None, test_dataloader=None, test_evaluator=None,
         optim_wrapper=dict(optimizer=optimizer),
         custom_hooks=[dict(type='EMAHook', momentum=0.01, priority=49)],
-        default_hooks=dict(checkpoint=None, visualization=None),
+        default_hooks=dict(checkpoint=None),
         visualizer=dict(name=f'another_batch_{base[:-3]}'),
         experiment_name=f'another_batch_{base[:-3]}')  # yapf: disable
     file = folder / 'mine' / base
@@ -51,19 +51,28 @@ def trained(file, work_dir):
     if 'max_iters' in cfg.train_cfg:
         cfg.train_cfg.max_iters = UPDATES
     runner = TotalBatchRunner.from_cfg(cfg)
-    seen = []
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    runner.train()
+    assert len(recorder.seen) == UPDATES
+    average = next(h for h in runner.hooks if isinstance(h, EMAHook))
+    return recorder.seen, average.ema_model.momentum
 
-    def record(optimizer):
-        seen.append([{
+
+class Recorder(Hook):
+    """What every update's optimizer has."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_train(self, runner):
+        before_each_step(runner.optim_wrapper.optimizer, self.record)
+
+    def record(self, optimizer):
+        self.seen.append([{
             key: group.get(key)
             for key in ('lr', 'betas', 'eps', 'momentum', 'weight_decay')
         } for group in optimizer.param_groups])
-
-    before_each_step(runner.optim_wrapper.optimizer, record)
-    runner.train()
-    assert len(seen) == UPDATES
-    average = next(h for h in runner.hooks if isinstance(h, EMAHook))
-    return seen, average.ema_model.momentum
 
 
 @pytest.mark.parametrize(('base', 'optimizer', 'expected'), [
@@ -164,7 +173,7 @@ def test_a_config_of_a_package_and_its_plan(capsys, monkeypatch):
         assert f'\n{line}\n' in output, line
     assert '64 = 8 GPUs x 2 images x 4 micro-batches' in output
     assert 'learning rate     0.08, SGD' in output
-    assert '125 updates, from 8e-05' in output
+    assert '124 updates, from 8e-05' in output
 
 
 @pytest.mark.parametrize(('flags', 'message'), [
@@ -185,7 +194,7 @@ def test_what_is_refused(flags, message, monkeypatch):
 def test_a_config_of_the_new_style(tmp_path, capsys):
     """Its lines are told, and no file can inherit from it."""
     file = tmp_path / 'new.py'
-    file.write_text('''
+    file.write_text("""
 from mmengine.config import read_base
 from mmengine.optim import PolyLR
 from torch.optim import SGD
@@ -193,9 +202,9 @@ from torch.optim import SGD
 with read_base():
     from agvm_mm.configs._base_.digits.schedule_iterations import *
 
-train_dataloader = dict(batch_size=2)
+train_dataloader = dict(batch_size=2, sampler=dict(type='InfiniteSampler'))
 optim_wrapper.update(optimizer=dict(type=SGD, lr=0.1))
-''')
+""")
     main([str(file), '--at', '32'])
     output = capsys.readouterr().out
     assert '_base_' not in output

@@ -54,8 +54,8 @@ def test_no_optimizer_is_of_two_families():
 def test_what_no_rule_is_known_of():
     assert family_of('Adagrad') is None
     with pytest.raises(
-            ValueError, match=r"type='Adagrad': it is not known how .* the rule"
-            " that you trust, one of 'linear', 'square-root', 'adam'"):
+            ValueError, match=r"type='Adagrad': it is not known how .* the "
+            "rule that you trust, one of 'linear', 'square-root', 'adam'"):
         rule_of(dict(type='Adagrad'), None)
     with pytest.raises(ValueError, match="rule='cubic' is unknown"):
         rule_of(dict(type='SGD'), 'cubic')

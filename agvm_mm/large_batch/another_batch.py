@@ -58,7 +58,6 @@ def at_batch(cfg: Config,
     batch = before.total_batch_size = stated_batch(cfg)
     check_settings(before)
     check_lr_of_total(before)
-    counts = CountRule(batch, total_batch_size)
     if earlier_accumulation(before) != 1:
         raise ValueError(
             'the iterations of this config are those of '
@@ -68,16 +67,7 @@ def at_batch(cfg: Config,
     after = copy.deepcopy(before)
     after.total_batch_size = total_batch_size
     remarks = _scale_optimizers(after, batch, rule)
-    for key in LOOP_COUNTS if 'max_iters' in after.train_cfg else ():
-        multiply(after.train_cfg, key, batch, total_batch_size,
-                 1000 if key == 'val_interval' else None)
-    if 'max_iters' in after.train_cfg and after.train_cfg.get(
-            'dynamic_intervals'):
-        after.train_cfg.dynamic_intervals = [[
-            counts.updates(n) for n in pair
-        ] for pair in after.train_cfg.dynamic_intervals]
-    multiply(after.train_dataloader, 'num_batch_per_epoch', batch,
-             total_batch_size)
+    _scale_loop(after, batch)
     rescale_model(after, batch, total_batch_size)
     _scale_hooks(after, batch)
     scale_agvm(after, before)
@@ -107,31 +97,41 @@ def stated_batch(cfg: Config | dict) -> int:
 def _scale_optimizers(cfg: Config, batch: int,
                       rule: str | None) -> list[str]:
     """The optimizers and their schedulers, in place."""
-    stated = cfg.get('param_scheduler')
-    by_name = isinstance(stated, dict) and 'type' not in stated
-    remarks, shared = [], None
+    remarks, rules = [], {}
     for name, wrapper in wrappers_of(cfg).items():
         kind, why = rule_of(wrapper['optimizer'], rule)
-        of_rate = kind(batch, cfg.total_batch_size)
+        rules[name] = kind(batch, cfg.total_batch_size)
         where = f'optim_wrapper.{name}' if name else 'optim_wrapper'
         remarks.append(f'{where}.optimizer: the rule {kind.name!r} '
-                       f'({kind.source}), {why}.')
-        remarks += [
-            f'{remark}.'
-            for remark in scale_optimizer(wrapper['optimizer'], of_rate, cfg)
-        ]
-        if by_name or shared is None:
-            remarks += [
-                f'{remark}.' for remark in scale_schedulers(
-                    cfg, name if by_name else None, of_rate)
-            ]
-        if not by_name and shared not in (None, kind):
+                       f'({kind.source}), {why}')
+        remarks += scale_optimizer(wrapper['optimizer'], rules[name], cfg)
+    stated = cfg.get('param_scheduler') or []
+    if not isinstance(stated, dict) or 'type' in stated:
+        if stated and len(set(map(type, rules.values()))) > 1:
             raise ValueError(
                 'param_scheduler is one for all optimizers, which follow '
                 'different rules here: state it by their names, or name one '
                 'rule for all')
-        shared = kind
-    return remarks
+        rules = {None: next(iter(rules.values()))}
+    for name, of_rate in rules.items():
+        remarks += scale_schedulers(cfg, name, of_rate)
+    return [f'{remark}.' for remark in remarks]
+
+
+def _scale_loop(cfg: Config, batch: int) -> None:
+    """What the training loop counts in updates, in place."""
+    total = cfg.total_batch_size
+    multiply(cfg.train_dataloader, 'num_batch_per_epoch', batch, total)
+    loop = cfg.train_cfg
+    if 'max_iters' not in loop:
+        return
+    for key in LOOP_COUNTS:
+        multiply(loop, key, batch, total,
+                 1000 if key == 'val_interval' else None)
+    if loop.get('dynamic_intervals'):
+        counts = CountRule(batch, total)
+        loop.dynamic_intervals = [[counts.updates(n) for n in pair]
+                                  for pair in loop.dynamic_intervals]
 
 
 def _scale_hooks(cfg: Config, batch: int) -> None:

@@ -2,11 +2,12 @@
 
 Without a GPU and without the data: everything is worked out from the config.
 With --from, a run's logged noise scales say which batches are worth running.
+With --at, the lines are printed that take the config to another total batch.
 """
 from __future__ import annotations
 
 import argparse
-import statistics
+import sys
 from pathlib import Path
 from typing import Sequence
 
@@ -15,13 +16,17 @@ from command_line.console import new_console
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
 from partitions.models import silently
+from plans.lines import lines_of
 from plans.memory import describe_memory
+from plans.noise import noise_table
+from rich.console import Console
 from rich.table import Table
 
-from agvm_mm.engine.logs import modules_of, read_log
 from agvm_mm.engine.plan import agvm_options, doubts, measured_updates
-from agvm_mm.large_batch import linear_lr, square_root_lr
+from agvm_mm.large_batch import at_batch, linear_lr, square_root_lr
+from agvm_mm.large_batch.another_batch import stated_batch, with_runner
 from agvm_mm.large_batch.micro_batches import described
+from agvm_mm.large_batch.optimizer_rules import RULES
 from agvm_mm.large_batch.plan import (
     Plan,
     drops,
@@ -103,58 +108,6 @@ def _short(count: float) -> str:
     return f'{count:,.0f}' if count >= 100 else f'{count:.3g}'
 
 
-def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
-    """What the noise scales of a run say of this plan's batch.
-
-    McCandlish et al. (2018): at batch B a module whose noise scale is B_i
-    makes 1 / (1 + B_i / B) of the progress that an update can make at most,
-    and takes 1 + B / B_i times the images that it needs at least.
-
-    Args:
-        work_dir (Path): Of a run with AGVM.
-        plan (Plan): Its batch is judged.
-
-    Returns:
-        tuple[Table, str]: A row for each module, and the range of total
-        batches worth running.
-
-    Raises:
-        ValueError: If the run logged no noise scale.
-    """
-    rows = read_log(work_dir)
-    rows = rows[len(rows) // 2:]
-    table = Table()
-    table.add_column('module', overflow='fold')
-    for column in ('gains little beyond',
-                   f'progress at {plan.total_batch_size:,}'):
-        table.add_column(column, justify='right')
-    scales = []
-    for module in modules_of(rows):
-        key = f'agvm/noise_scale/{module}'
-        values = [row[key] for row in rows if key in row]
-        if not values:
-            table.add_row(module, 'no signal above the noise', '')
-            continue
-        scale = statistics.median(values)
-        scales.append(scale)
-        progress = 1 / (1 + scale / plan.total_batch_size)
-        table.add_row(module, f'{scale:,.0f}', f'{progress:.0%}')
-    if not scales:
-        why = 'its second half never showed a signal above the noise'
-        if any(row.get('agvm/num_samples') == 0 for row in rows):
-            why = ("its model's inputs are of a kind whose samples AGVM "
-                   'cannot count, as its log warns')
-        raise ValueError(f'{work_dir} logged no agvm/noise_scale: {why}')
-    # To whole samples of each process, or it could not run.
-    low, high = (
-        max(1, round(scale / plan.world_size)) * plan.world_size
-        for scale in (min(scales), max(scales)))
-    return table, (
-        f'worth running on {plan.world_size} GPUs: total batches from {low:,} '
-        f'(up to it every module gains) to {high:,} (beyond it none gains '
-        'much)')
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and print.
 
@@ -169,7 +122,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="config file, or the name of a package's, as "
         'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
     parser.add_argument(
-        '--gpus', type=int, required=True, help='processes of the run')
+        '--gpus',
+        type=int,
+        help='processes of the run; needed, but for --at')
     parser.add_argument(
         '--samples-per-gpu',
         type=int,
@@ -183,6 +138,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar='WORK_DIR',
         help='a run with AGVM whose noise scales to read')
     parser.add_argument(
+        '--at',
+        type=int,
+        metavar='BATCH',
+        help='print the config of another total batch')
+    parser.add_argument(
+        '--rule',
+        choices=list(RULES),
+        help='of the learning rate with --at (default: that of the optimizer)')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE',
+        help='write the config of --at there, in place of printing it')
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -191,29 +160,66 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     console = new_console()
     with one_line('plan.py'):
+        _check(args)
         cfg = load_config(args.config, args.cfg_options)
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
-        plan = make_plan(cfg, args.gpus)
-        memory = describe_memory(cfg, plan)
-        for name in wrappers_of(cfg):
-            title = Path(args.config).stem
-            console.print(title if name is None else f'{title}: {name}')
-            table = Table(box=None, show_header=False)
-            table.add_column(no_wrap=True)
-            table.add_column(overflow='fold')
-            for line in [*describe(cfg, plan, name), *memory]:
-                table.add_row(*line)
-            console.print(table)
-        if args.work_dir is not None:
-            noise, verdict = noise_table(args.work_dir, plan)
-            console.print(f'noise scales of {args.work_dir}, medians of its '
-                          'second half')
-            console.print(noise)
-            console.print(verdict)
-        for name in wrappers_of(cfg):
-            for doubt in doubts(cfg, plan, name):
-                console.print(doubt)
+        if args.at is not None:
+            cfg = _another_batch(cfg, args)
+        if args.gpus is not None:
+            _print_plan(console, cfg, args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse flags that do not go together."""
+    if args.at is None:
+        for flag, value in (('--rule', args.rule), ('--out', args.out)):
+            if value is not None:
+                raise ValueError(f'{flag} {value} is of --at: name the total '
+                                 'batch too, as --at 1024')
+    if args.gpus is None and (args.at is None or args.work_dir):
+        raise ValueError('--gpus is not set: name the processes of the run, '
+                         'as --gpus 8')
+
+
+def _another_batch(cfg: Config, args: argparse.Namespace) -> Config:
+    """The config of ``--at``, once its lines are told."""
+    batch = stated_batch(cfg)
+    cfg, remarks = at_batch(cfg, args.at, args.rule)
+    head = (f'{Path(args.config).name} at {args.at:,} samples an update, '
+            f'{args.at / batch:.4g} times its {batch:,}.')
+    text = lines_of(args.config, load_config(args.config), with_runner(cfg),
+                    args.out, [head, *remarks])
+    if args.out is None:
+        sys.stdout.write(text)
+    else:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text)
+    return cfg
+
+
+def _print_plan(console: Console, cfg: Config,
+                args: argparse.Namespace) -> None:
+    plan = make_plan(cfg, args.gpus)
+    memory = describe_memory(cfg, plan)
+    for name in wrappers_of(cfg):
+        title = Path(args.config).stem
+        console.print(title if name is None else f'{title}: {name}')
+        table = Table(box=None, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow='fold')
+        for line in [*describe(cfg, plan, name), *memory]:
+            table.add_row(*line)
+        console.print(table)
+    if args.work_dir is not None:
+        noise, verdict = noise_table(args.work_dir, plan)
+        console.print(f'noise scales of {args.work_dir}, medians of its '
+                      'second half')
+        console.print(noise)
+        console.print(verdict)
+    for name in wrappers_of(cfg):
+        for doubt in doubts(cfg, plan, name):
+            console.print(doubt)
 
 
 if __name__ == '__main__':

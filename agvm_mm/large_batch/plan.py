@@ -1,7 +1,6 @@
 """What a config will run: its updates, and the learning rate of each."""
 from __future__ import annotations
 
-import inspect
 import math
 from dataclasses import dataclass
 
@@ -9,12 +8,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import (
     DATASETS,
-    OPTIMIZERS,
     PARAM_SCHEDULERS,
     init_default_scope,
 )
 
-from .settings import schedulers_of, type_name, wrappers_of
+from .optimizer_rules import stated_lr
+from .settings import schedulers_of, wrappers_of
 from .total_batch import fit, resolve
 
 
@@ -115,8 +114,8 @@ def learning_rates(cfg: Config,
     Returns:
         list[float]: As many as there are updates.
     """
-    optimizer = torch.optim.SGD([torch.zeros(1)],
-                                lr=_lr_of(wrappers_of(cfg)[name]))
+    stated = wrappers_of(cfg)[name]['optimizer']
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=stated_lr(stated, cfg))
     ends = {True: plan.epochs or 1, False: plan.updates}
     schedulers = []
     for _, settings in schedulers_of(fit(cfg, plan.world_size), name):
@@ -134,24 +133,6 @@ def learning_rates(cfg: Config,
             if epoch_ends or not scheduler.by_epoch:
                 scheduler.step()
     return rates
-
-
-def _lr_of(wrapper: dict) -> float:
-    """The stated learning rate, or the default of the optimizer's class."""
-    settings = wrapper['optimizer']
-    if settings.get('lr') is not None:
-        return settings['lr']
-    kind = settings['type']
-    if isinstance(kind, str):
-        kind = OPTIMIZERS.get(kind)
-    arguments = inspect.signature(kind).parameters if kind else {}
-    default = arguments['lr'].default if 'lr' in arguments else None
-    if not isinstance(default, (int, float)):
-        raise ValueError(
-            'optim_wrapper.optimizer.lr is not set, and '
-            f'{type_name(settings)} has no default of it: set the learning '
-            'rate of the total batch')
-    return default
 
 
 def drops(rates: list[float]) -> list[int]:

@@ -115,3 +115,16 @@ def test_the_arithmetic_of_the_choice(monkeypatch, capsys):
     assert re.search(r'updates +224 = 14 epochs x 16', output)
     assert 'from update 32' in output
     assert 'lies inside' not in output
+
+
+def test_the_config_of_another_batch(monkeypatch, capsys):
+    """As the page shows it, and as its table says."""
+    line = command(PAGE, 'python tools/plan.py .* --at ')
+    monkeypatch.chdir(ROOT)
+    plan(shlex.split(line)[2:])
+    output = capsys.readouterr().out
+    assert output.strip() in [b.strip() for b in blocks(PAGE, 'python')]
+    ladder = Config.fromfile(ROOT / shlex.split(line)[2].replace(
+        'bs256', 'bs1024'))
+    assert f'begin={ladder.optim_wrapper.agvm.begin}' in output
+    assert f'lr={ladder.optim_wrapper.optimizer.lr:.10g}' in output

@@ -3,7 +3,6 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from agvm_mm.large_batch.plan import (
-    _lr_of,
     learning_rates,
     make_plan,
     num_train_images,
@@ -79,8 +78,3 @@ def test_a_single_scheduler_and_a_default_rate(settings, rate):
                              end=5)))
     rates = learning_rates(cfg, make_plan(cfg, 1))
     assert rates == pytest.approx([rate / 2] * 4 + [rate] * 6)
-
-
-def test_an_optimizer_without_any_rate():
-    with pytest.raises(ValueError, match='lr is not set, and Gone'):
-        _lr_of(dict(optimizer=dict(type='Gone')))

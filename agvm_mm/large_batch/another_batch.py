@@ -1,0 +1,185 @@
+"""A config at another total batch: what must follow it, follows.
+
+Not what :func:`~agvm_mm.large_batch.resolve` does, which runs the same total
+batch on other processes and leaves every update as it is.
+"""
+from __future__ import annotations
+
+import copy
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS
+
+from .another_agvm import scale_agvm
+from .another_schedule import scale_schedulers
+from .defaults import defaults_of
+from .hook_counts import hooks_of, multiply
+from .iterations import LOOP_COUNTS, earlier_accumulation
+from .model_counts import rescale_model
+from .optimizer_rules import rule_of, scale_optimizer, short
+from .rules import CountRule, EMARule
+from .settings import check_settings, type_name, wrappers_of
+from .total_batch import check_lr_of_total
+
+# Hooks that average weights, and hooks that save.
+AVERAGING = ('EMAHook', 'MeanTeacherHook', 'UpdateEMAHook')
+SAVING = ('CheckpointHook', 'SafeCheckpointHook')
+
+
+def at_batch(cfg: Config,
+             total_batch_size: int,
+             rule: str | None = None) -> tuple[Config, list[str]]:
+    """Take a config to another total batch, image by image the same.
+
+    Changed are the optimizer, by its rule; weight decay and averages of the
+    weights, so that they forget as much an image; and what counts updates
+    (schedulers, loop, checkpoints, parts of models), so that it comes after
+    as many images. What counts epochs stays, and so do the factors of
+    ``paramwise_cfg``, ``clip_grad``, the momentum of SGD and the intervals of
+    logs. AGVM's ``begin`` and ``clip_grad_range`` keep their distance to the
+    warm-up's end, in updates.
+
+    Args:
+        cfg (Config): States ``total_batch_size``, or
+            ``auto_scale_lr.base_batch_size``. It is not changed.
+        total_batch_size (int): Samples of one update.
+        rule (str, optional): 'linear', 'square-root' or 'adam'. Defaults to
+            None, the rule of each optimizer.
+
+    Returns:
+        tuple[Config, list[str]]: The config, and what a user should know of
+        it, in sentences.
+
+    Raises:
+        ValueError: If the present total batch is not known, or something
+            cannot be taken to the other one. The message says what to do.
+    """
+    before = copy.deepcopy(cfg)
+    batch = before.total_batch_size = stated_batch(cfg)
+    check_settings(before)
+    check_lr_of_total(before)
+    if earlier_accumulation(before) != 1:
+        raise ValueError(
+            'the iterations of this config are those of '
+            f'accumulative_counts={earlier_accumulation(before)}, as a run '
+            'wrote it into its work dir: start from the config that it was '
+            'made of')
+    after = copy.deepcopy(before)
+    after.total_batch_size = total_batch_size
+    remarks = _scale_optimizers(after, batch, rule)
+    _scale_loop(after, batch)
+    rescale_model(after, batch, total_batch_size)
+    _scale_hooks(after, batch)
+    scale_agvm(after, before)
+    return after, remarks
+
+
+def stated_batch(cfg: Config | dict) -> int:
+    """The total batch that a config's learning rate is of.
+
+    Args:
+        cfg (Config or dict): As a user wrote it.
+
+    Raises:
+        ValueError: If it states none.
+    """
+    batch = cfg.get('total_batch_size')
+    if batch is None:
+        batch = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+    if batch is None:
+        raise ValueError(
+            'the total batch that lr is of is not known: set '
+            'total_batch_size to the samples of one update that the config is '
+            'written for, which are GPUs x samples of each')
+    return batch
+
+
+def _scale_optimizers(cfg: Config, batch: int,
+                      rule: str | None) -> list[str]:
+    """The optimizers and their schedulers, in place."""
+    remarks, rules = [], {}
+    for name, wrapper in wrappers_of(cfg).items():
+        kind, why = rule_of(wrapper['optimizer'], rule)
+        rules[name] = kind(batch, cfg.total_batch_size)
+        where = f'optim_wrapper.{name}' if name else 'optim_wrapper'
+        remarks.append(f'{where}.optimizer: the rule {kind.name!r} '
+                       f'({kind.source}), {why}')
+        remarks += scale_optimizer(wrapper['optimizer'], rules[name], cfg)
+    stated = cfg.get('param_scheduler') or []
+    if not isinstance(stated, dict) or 'type' in stated:
+        if stated and len(set(map(type, rules.values()))) > 1:
+            raise ValueError(
+                'param_scheduler is one for all optimizers, which follow '
+                'different rules here: state it by their names, or name one '
+                'rule for all')
+        rules = {None: next(iter(rules.values()))}
+    for name, of_rate in rules.items():
+        remarks += scale_schedulers(cfg, name, of_rate)
+    return [f'{remark}.' for remark in remarks]
+
+
+def _scale_loop(cfg: Config, batch: int) -> None:
+    """What the training loop counts in updates, in place."""
+    total = cfg.total_batch_size
+    multiply(cfg.train_dataloader, 'num_batch_per_epoch', batch, total)
+    loop = cfg.train_cfg
+    if 'max_iters' not in loop:
+        return
+    for key in LOOP_COUNTS:
+        multiply(loop, key, batch, total,
+                 1000 if key == 'val_interval' else None)
+    if loop.get('dynamic_intervals'):
+        counts = CountRule(batch, total)
+        loop.dynamic_intervals = [[counts.updates(n) for n in pair]
+                                  for pair in loop.dynamic_intervals]
+
+
+def _scale_hooks(cfg: Config, batch: int) -> None:
+    """The hooks that average, and those that save, in place."""
+    total = cfg.total_batch_size
+    averages = EMARule(batch, total)
+    for _, hook in hooks_of(cfg):
+        name = type_name(hook)
+        if not isinstance(hook, dict):
+            continue
+        if name in SAVING and not hook.get('by_epoch', True):
+            multiply(hook, 'interval', batch, total)
+            multiply(hook, 'save_begin', batch, total)
+        if name not in AVERAGING:
+            continue
+        multiply(hook, 'begin_iter', batch, total)
+        stated = {**_defaults(hook, cfg), **hook}
+        if stated.get('momentum'):
+            hook['momentum'] = short(averages.momentum(stated['momentum']))
+        multiply(hook, 'gamma', batch, total, stated.get('gamma'))
+
+
+def _defaults(hook: dict, cfg: Config) -> dict:
+    """What a hook averages with, where it does not say so."""
+    if type_name(hook) == 'MeanTeacherHook':
+        return dict(momentum=0.001)
+    average = hook.get('ema_type') or 'ExponentialMovingAverage'
+    return defaults_of(average, MODELS, cfg)
+
+
+def with_runner(cfg: Config) -> Config:
+    """Let a config that is MMEngine's alone keep its total batch.
+
+    Args:
+        cfg (Config): Of a run. It is changed where it states no
+            ``runner_type``.
+
+    Returns:
+        Config: The same.
+    """
+    if 'runner_type' in cfg:
+        return cfg
+    cfg.runner_type = 'TotalBatchRunner'
+    stated = cfg.get('custom_imports') or ConfigDict(
+        imports=[], allow_failed_imports=False)
+    imports = stated['imports']
+    imports = [imports] if isinstance(imports, str) else list(imports)
+    if not any(name.split('.')[0] == 'agvm_mm' for name in imports):
+        cfg.custom_imports = ConfigDict(
+            stated, imports=[*imports, 'agvm_mm'])
+    return cfg

@@ -1,0 +1,62 @@
+"""Which batches a run's logged noise scales say are worth running."""
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from rich.table import Table
+
+from agvm_mm.engine.logs import modules_of, read_log
+from agvm_mm.large_batch.plan import Plan
+
+
+def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
+    """What the noise scales of a run say of this plan's batch.
+
+    McCandlish et al. (2018): at batch B a module whose noise scale is B_i
+    makes 1 / (1 + B_i / B) of the progress that an update can make at most,
+    and takes 1 + B / B_i times the images that it needs at least.
+
+    Args:
+        work_dir (Path): Of a run with AGVM.
+        plan (Plan): Its batch is judged.
+
+    Returns:
+        tuple[Table, str]: A row for each module, and the range of total
+        batches worth running.
+
+    Raises:
+        ValueError: If the run logged no noise scale.
+    """
+    rows = read_log(work_dir)
+    rows = rows[len(rows) // 2:]
+    table = Table()
+    table.add_column('module', overflow='fold')
+    for column in ('gains little beyond',
+                   f'progress at {plan.total_batch_size:,}'):
+        table.add_column(column, justify='right')
+    scales = []
+    for module in modules_of(rows):
+        key = f'agvm/noise_scale/{module}'
+        values = [row[key] for row in rows if key in row]
+        if not values:
+            table.add_row(module, 'no signal above the noise', '')
+            continue
+        scale = statistics.median(values)
+        scales.append(scale)
+        progress = 1 / (1 + scale / plan.total_batch_size)
+        table.add_row(module, f'{scale:,.0f}', f'{progress:.0%}')
+    if not scales:
+        why = 'its second half never showed a signal above the noise'
+        if any(row.get('agvm/num_samples') == 0 for row in rows):
+            why = ("its model's inputs are of a kind whose samples AGVM "
+                   'cannot count, as its log warns')
+        raise ValueError(f'{work_dir} logged no agvm/noise_scale: {why}')
+    # To whole samples of each process, or it could not run.
+    low, high = (
+        max(1, round(scale / plan.world_size)) * plan.world_size
+        for scale in (min(scales), max(scales)))
+    return table, (
+        f'worth running on {plan.world_size} GPUs: total batches from {low:,} '
+        f'(up to it every module gains) to {high:,} (beyond it none gains '
+        'much)')

@@ -43,10 +43,10 @@ def shard(model, **options):
         **options)
 
 
-def train_toy(rank, num_ranks, sharded, micro_batches, optimizer):
+def train_toy(rank, num_ranks, sharded, micro_batches, optimizer, **options):
     """Train the toy; return each update's sums, and the factors."""
     model = ToyDetector().double()
-    model = shard(model) if sharded else MMDistributedDataParallel(model)
+    model = shard(model, **options) if sharded else MMDistributedDataParallel(model)
     wrapper = build_wrapper(
         model,
         optimizer=optimizer,
@@ -140,28 +140,63 @@ def test_what_fsdp_cannot_measure():
              ({}, dict(estimator='half_batch')), (dict(cpu_offload=True), {})]
     for said in run_ranks(refuse, 2, cases):
         no_shard, hidden, half_batch, offload = said
-        assert 'Set sharding_strategy, or train with' in no_shard
+        assert 'has NO_SHARD. Set it, or train with' in no_shard
         assert 'set use_orig_params=True' in hidden
         assert "under FSDP it must be 'replica'" in half_batch
         assert 'set cpu_offload=False' in offload
 
 
-def refuse_copies(rank):
-    """Two ranks that shard, in one of two nodes, as it were."""
-    alone = [dist.new_group([r]) for r in range(2)]
-    groups = (dist.new_group(), alone[rank])
+def copies(rank):
+    """Of four ranks, those that share a copy of the model, and the others."""
+    within, over = (
+        [dist.new_group(ranks) for ranks in groups] for groups in (
+            [[0, 1], [2, 3]], [[0, 2], [1, 3]]))
+    return within[rank // 2], over[rank % 2]
+
+
+def train_copies(rank, optimizer):
+    """Four ranks: shards over all of them, and two copies of two shards."""
+    groups = copies(rank)
+    found = [train_toy(rank, 4, True, 1, optimizer)]
     for strategy in ('HYBRID_SHARD', '_HYBRID_SHARD_ZERO2'):
-        said, = refuse(
-            rank,
-            [(dict(sharding_strategy=strategy, process_group=groups), {})])
-        assert f'has ShardingStrategy.{strategy}. Set sharding_strate' in said
-        # Those that torch makes, of the one device of a CPU.
+        options = dict(sharding_strategy=strategy, process_group=groups)
+        found.append(train_toy(rank, 4, True, 1, optimizer, **options))
+    return found
+
+
+@pytest.mark.parametrize('optimizer', ['momentum', 'adamw'])
+def test_sums_of_shards_with_copies(optimizer):
+    ranks = run_ranks(train_copies, 4, optimizer)
+    (whole, their_scale), *hybrids = ranks[0]
+    for position, (ours, lr_scale) in enumerate(hybrids, start=1):
+        assert len(ours) == len(whole) == len(UPDATES) - 1
+        assert all(rank[position][1] == lr_scale for rank in ranks)
+        for hybrid, full in zip(ours, whole):
+            assert hybrid.num_replicas == 4
+            assert hybrid.num_samples == SAMPLES
+            for name in ('sum_sq', 'mean_sq', 'variance'):
+                torch.testing.assert_close(
+                    getattr(hybrid, name),
+                    getattr(full, name),
+                    rtol=1e-5,
+                    atol=1e-12)
+        assert lr_scale == pytest.approx(their_scale, rel=1e-5)
+
+
+def refuse_copies(rank):
+    """Groups that leave ranks out; and those of the one device of a CPU."""
+    alone = [dist.new_group([r]) for r in range(4)][rank]
+    pair = copies(rank)[0]
+    for strategy in ('HYBRID_SHARD', '_HYBRID_SHARD_ZERO2'):
+        said, = refuse(rank, [(dict(
+            sharding_strategy=strategy, process_group=(pair, alone)), {})])
+        assert 'a process_group of its own, of 2 of 4 ranks: leave' in said
         said, = refuse(rank, [(dict(sharding_strategy=strategy), {})])
-        assert 'Set sharding_strategy, or train with' in said
+        assert 'has NO_SHARD. Set it, or train with' in said
 
 
-def test_shards_with_copies_are_refused():
-    run_ranks(refuse_copies, 2)
+def test_copies_that_leave_ranks_out_are_refused():
+    run_ranks(refuse_copies, 4)
 
 
 def refuse_own_group(rank):

@@ -26,8 +26,8 @@ and nobody could go on from it on another number of processes.
 """
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, ContextManager, Sequence
 
@@ -152,7 +152,7 @@ class AGVMFSDPStrategy(FSDPStrategy):
         checkpoint['meta'] = dict(
             checkpoint.get('meta', {}),
             seed=self.seed,
-            time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
+            time=f'{datetime.now():%Y%m%d_%H%M%S}',
             mmengine=mmengine.__version__)
         if callback is not None:
             callback(checkpoint)
@@ -213,7 +213,6 @@ class AGVMFSDPStrategy(FSDPStrategy):
                     strict=strict,
                     callback=callback,
                     **kwargs)
-            self.logger.info(f'Load checkpoint from {filename}')
             checkpoint = load(filename)
             checkpoint['state_dict'].update(
                 read_shards(filename,

@@ -46,7 +46,9 @@ def shard(model, **options):
 def train_toy(rank, num_ranks, sharded, micro_batches, optimizer, **options):
     """Train the toy; return each update's sums, and the factors."""
     model = ToyDetector().double()
-    model = shard(model, **options) if sharded else MMDistributedDataParallel(model)
+    model = (
+        shard(model, **options)
+        if sharded else MMDistributedDataParallel(model))
     wrapper = build_wrapper(
         model,
         optimizer=optimizer,

@@ -68,6 +68,9 @@ def check_settings(stated: str | dict, kind: StateDictType,
 def on_a_cpu(settings: Sequence[Any]) -> None:
     """Let nothing be moved off a GPU that is not there.
 
+    It would not be copied either: torch gathers one state of an optimizer
+    after another into the same memory.
+
     Args:
         settings (Sequence[Any]): Of the model and of the optimizer; they are
             changed.
@@ -87,6 +90,8 @@ def state_dicts(model: FSDP, kind: StateDictType) -> Iterator[None]:
         kind (StateDictType): ``FULL`` or ``SHARDED``.
     """
     settings = [of() for of in SETTINGS[kind]]
+    if not torch.cuda.is_available():
+        on_a_cpu(settings)
     with FSDP.state_dict_type(model, kind, *settings):
         yield
 

@@ -42,7 +42,7 @@ from .shard_files import LISTED, METADATA, RUN, describe
 from .shard_metadata import SafeReader
 
 # What a checkpoint has in shards, by the keys that lead there.
-SHARDED = (('state_dict', ), ('optimizer', 'state'))
+IN_SHARDS = (('state_dict', ), ('optimizer', 'state'))
 
 
 def write_shards(folder: str | Path, checkpoint: dict) -> None:
@@ -168,7 +168,7 @@ def _split(checkpoint: dict) -> tuple[dict, dict]:
     """The tensors of a checkpoint, and all but those."""
     tensors: dict = {}
     rest = dict(checkpoint)
-    for first, *more in SHARDED:
+    for first, *more in IN_SHARDS:
         if first not in checkpoint:
             continue
         held, left = _parted(

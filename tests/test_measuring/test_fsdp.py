@@ -12,12 +12,23 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.model.wrappers import MMFullyShardedDataParallel
 from mmengine.runner import FlexibleRunner
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
+from agvm_mm.compat.fsdp_state import (
+    FULL,
+    SHARDED,
+    make_state,
+    read_optimizer_state,
+    state_dicts,
+)
+from agvm_mm.compat.shard_files import RUN
+from agvm_mm.compat.shards import load_whole, read_shards, write_shards
 from agvm_mm.measuring.fsdp import FLAT_PARAM, UNIT, _check_torch
 from agvm_mm.measuring.replicas import replicas_of
 from tests.commands import load
 from tests.distributed import run_ranks
+from tests.faults.test_faults import assert_equal
 from tests.stack import fsdp
 from tests.test_large_batch.test_sampler import toy_config
 from tests.toy import (
@@ -199,6 +210,48 @@ def refuse_copies(rank):
 
 def test_copies_that_leave_ranks_out_are_refused():
     run_ranks(refuse_copies, 4)
+
+
+def save_copies(rank, folder):
+    """Save as two copies of two shards, and go on from that in either way."""
+    hybrid = dict(
+        sharding_strategy='HYBRID_SHARD', process_group=copies(rank))
+    states = []
+    for options in (hybrid, hybrid, {}):
+        model = shard(ToyDetector().double(), **options)
+        wrapper = build_wrapper(model, optimizer='adamw')
+        optimizer = wrapper.optimizer
+        with state_dicts(model, SHARDED):
+            if not states:
+                train(model, wrapper, 1, range(3), rank, 4)
+                write_shards(
+                    folder,
+                    dict(
+                        state_dict=model.state_dict(),
+                        optimizer=FSDP.optim_state_dict(model, wrapper)))
+                dist.barrier()
+            else:
+                make_state(optimizer)
+                saved = load(folder / RUN)['optimizer']
+                state = read_optimizer_state(folder, model, wrapper,
+                                             saved['state'])
+                optimizer.load_state_dict(
+                    FSDP.optim_state_dict_to_load(model, optimizer,
+                                                  dict(saved, state=state)))
+                read = read_shards(folder, dict(state_dict=model.state_dict()))
+                model.load_state_dict(read['state_dict'])
+        with state_dicts(model, FULL):
+            states.append((dict(model.state_dict()),
+                           FSDP.optim_state_dict(model, wrapper)['state']))
+    return states
+
+
+def test_shards_with_copies_are_saved_and_read(tmp_path):
+    states = run_ranks(save_copies, 4, tmp_path / 'saved')[0]
+    saved = load_whole(tmp_path / 'saved')
+    for weights, state in states:
+        assert_equal(weights, saved['state_dict'])
+        assert_equal(state, saved['optimizer']['state'])
 
 
 def refuse_own_group(rank):

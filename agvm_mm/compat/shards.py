@@ -29,7 +29,7 @@ from mmengine.dist import (
     get_rank,
     is_main_process,
 )
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, save_checkpoint
 from torch import Tensor
 from torch.distributed.checkpoint import (
     CheckpointException,
@@ -87,7 +87,7 @@ def write_shards(folder: str | Path, checkpoint: dict) -> None:
         if isinstance(metadata, OSError):
             raise metadata
         rest[LISTED] = {**files, **metadata}
-        torch.save(rest, folder / RUN)
+        save_checkpoint(rest, str(folder / RUN))
         seal(folder / RUN)
 
 

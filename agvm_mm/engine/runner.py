@@ -76,7 +76,7 @@ def check_strategy(cfg: Config) -> None:
         raise ValueError(
             "strategy.type='FSDPStrategy' saves nothing of AGVM and cannot "
             "resume it: it must be 'AGVMFSDPStrategy', with "
-            "state_dict_cfg='full'")
+            "state_dict_cfg='full' or 'sharded'")
 
 
 class _TotalBatchMixin:

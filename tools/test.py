@@ -75,9 +75,8 @@ def without_fsdp(cfg: Config) -> None:
     Args:
         cfg (Config): It is changed, if it is of a training under FSDP.
     """
-    strategy = cfg.get('strategy')
-    if isinstance(strategy, dict) and 'FSDP' in type_name(strategy):
-        del cfg.strategy
+    if 'FSDP' in type_name(cfg.get('strategy')):
+        cfg.pop('strategy')
         cfg.runner_type = 'TotalBatchRunner'
 
 

@@ -76,5 +76,7 @@ def test_before_its_steps(whole, rank, tmp_path):
         resumed = load_whole(work_dir / 'iter_12.pth')
         for part in ('state_dict', 'optimizer'):
             assert_equal(resumed[part], expected[part], part)
-        assert [p.name for p in work_dir.glob('*.pth')] == ['iter_12.pth']
+        # A run that had nothing left to do removes nothing either.
+        if path is None or Path(path).name != 'iter_12.pth':
+            assert [p.name for p in work_dir.glob('*.pth')] == ['iter_12.pth']
         assert not list(work_dir.glob('.*'))

@@ -10,7 +10,7 @@ from typing import Sequence
 
 from command_line.configs import load_config
 from command_line.refusals import one_line
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 
@@ -21,6 +21,8 @@ from agvm_mm.compat.checkpoint import (
     force_safe_loading,
     refusal,
 )
+from agvm_mm.compat.shards import let_runners_load
+from agvm_mm.large_batch.settings import type_name
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,7 +32,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'config',
         help="config file, or the name of a package's, as "
         'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint', help='checkpoint file, or folder of shards')
     parser.add_argument(
         '--work-dir',
         help='folder for logs and metrics (default: work_dirs/<config name>)')
@@ -66,6 +69,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def without_fsdp(cfg: Config) -> None:
+    """Let each process hold the whole model, which FSDP would shard.
+
+    Args:
+        cfg (Config): It is changed, if it is of a training under FSDP.
+    """
+    if 'FSDP' in type_name(cfg.get('strategy')):
+        cfg.pop('strategy')
+        cfg.runner_type = 'TotalBatchRunner'
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Test.
 
@@ -84,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         name = osp.splitext(osp.basename(args.config))[0]
         cfg.work_dir = osp.join('work_dirs', name)
     cfg.load_from = args.checkpoint
+    without_fsdp(cfg)
+    if osp.isdir(args.checkpoint):
+        let_runners_load(args.checkpoint)
 
     try:
         runner = RUNNERS.build(cfg)

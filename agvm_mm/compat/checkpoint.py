@@ -23,6 +23,7 @@ from mmengine.logging import print_log
 
 from .digest import is_as_written
 from .safe_globals import safe_globals
+from .shard_files import LISTED, RUN, what_is_missing, what_is_wrong
 
 # How torch names what its safe loader found; the words are torch's.
 FOUND = (r'GLOBAL (\S+) was not an allowed', r'unsupported GLOBAL (\S+) whose',
@@ -44,11 +45,13 @@ def check_checkpoint(path: str | Path) -> None:
     """Refuse a checkpoint that cannot be loaded, before a run is built.
 
     Args:
-        path (str or Path): A local file; an address is left to the loader.
+        path (str or Path): A local file or folder; an address is left to the
+            loader.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is a folder, as FSDP writes its shards; if it is cut
+        ValueError: If it is a folder of FSDP's shards that is not whole, or
+            that each rank wrote for itself; if it is cut
             short, or is not what its digest says (the message names the others
             that lie beside it); or if it holds what could run code (the
             message says what, and how to save its weights alone).
@@ -57,11 +60,8 @@ def check_checkpoint(path: str | Path) -> None:
         return
     path = Path(path)
     if path.is_dir():
-        raise ValueError(
-            f'checkpoint {path} is a folder, as FSDP writes with '
-            "strategy.state_dict_cfg='local', each rank its shards. Only a "
-            'file with the whole state can be loaded: train with '
-            "strategy.state_dict_cfg='full'")
+        _check_folder(path)
+        return
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path}: there is no such file')
     with open(path, 'rb') as file:
@@ -78,6 +78,17 @@ def check_checkpoint(path: str | Path) -> None:
             f'checkpoint {path} is cut short, as if its writing was '
             f'interrupted. Name another one; beside it: {_beside(path)}')
     _check_content(path)
+
+
+def _check_folder(path: Path) -> None:
+    wrong = what_is_missing(path)
+    if not wrong:
+        check_checkpoint(path / RUN)
+        wrong = what_is_wrong(path, load(path)[LISTED])
+    if wrong:
+        raise ValueError(
+            f'checkpoint {path} is not whole: {wrong}. Name another one; '
+            f'beside it: {_beside(path)}')
 
 
 def _is_complete(path: Path) -> bool:
@@ -137,21 +148,18 @@ def refusal(error: Exception, path: str | Path | None = None) -> str:
             f'in --resume: python -c "{WEIGHTS_ALONE}" {source} {target}')
 
 
-def starts_anew(work_dir: str) -> str:
-    """What to say of ``--resume`` where there is nothing to go on from."""
-    return (f'{work_dir} holds no checkpoint to resume: the training starts '
-            'anew')
-
-
 def load(path: str | Path) -> Any:
     """Read a checkpoint as a loader of MMEngine will, onto the CPU.
 
     Args:
-        path (str or Path): A local file.
+        path (str or Path): A local file, or a folder of shards, of which the
+            file beside them is read.
 
     Returns:
         object: What it holds; its tensors are not read before they are used.
     """
+    path = Path(path)
+    path = path / RUN if path.is_dir() else path
     # OneDL's MMEngine takes its classes off the list again after a load.
     allow_mmengine_checkpoints()
     mapped = {}
@@ -176,7 +184,7 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
             without: torch would tell of other parameter groups.
     """
     # A file that is no archive is older than AGVM.
-    if with_agvm or not zipfile.is_zipfile(path):
+    if with_agvm or not (Path(path).is_dir() or zipfile.is_zipfile(path)):
         return
     checkpoint = load(path)
     optimizer = checkpoint.get('optimizer', {})

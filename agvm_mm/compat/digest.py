@@ -50,6 +50,19 @@ def seal(path: str | Path) -> None:
         os.fsync(file.fileno())
 
 
+def digest_of(path: str | Path) -> str:
+    """The digest of all of a file, in hexadecimal.
+
+    Args:
+        path (str or Path): Of a local file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with open(path, 'rb') as file:
+        return _digest(file, os.path.getsize(path)).decode()
+
+
 def is_as_written(path: str | Path) -> bool:
     """Whether a file is what its digest says, or has none.
 

@@ -19,28 +19,39 @@ MMEngine 0.10 needs four helps:
 3. it tells a resumed optimizer wrapper its iteration only under accumulation;
 4. it names a CUDA device, and moves states off it, also where there is none.
 
-Its checkpoints in shards, a folder with a file for each rank, are refused:
-torch's safe loader does not read them, and nobody could go on from them on
-another number of processes.
+With ``state_dict_cfg='sharded'`` a checkpoint is a folder in which each rank
+writes its shards, and which any number of ranks can read: :mod:`.shards`.
+MMEngine's own, ``'local'``, is refused: torch's safe loader does not read it,
+and nobody could go on from it on another number of processes.
 """
 from __future__ import annotations
 
-from typing import Any, Sequence
+from contextlib import nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Callable, ContextManager, Sequence
 
+import mmengine
 import torch
-from mmengine._strategy import FSDPStrategy
+from mmengine._strategy import FSDPStrategy, SingleDeviceStrategy
 from mmengine.registry import FUNCTIONS, STRATEGIES
-from mmengine.utils import digit_version
 from torch import nn
-from torch.distributed.fsdp import FullStateDictConfig
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 
-# torch 2.0 has this one here only.
-from torch.distributed.fsdp.fully_sharded_data_parallel import (
-    FullOptimStateDictConfig,
+from .checkpoint import allow_mmengine_checkpoints, load
+from .fsdp_state import (
+    FULL,
+    SETTINGS,
+    SHARDED,
+    by_name,
+    check_settings,
+    check_torch,
+    make_state,
+    on_a_cpu,
+    read_optimizer_state,
+    state_dicts,
 )
-
-from .checkpoint import allow_mmengine_checkpoints
+from .shards import read_shards, write_shards
 
 # What FSDP itself makes of an optimizer's state.
 MANAGED = ('state', 'param_groups')
@@ -68,62 +79,84 @@ def wrap_classes(module: nn.Module, recurse: bool, nonwrapped_numel: int,
     return recurse or type(module).__name__ in classes
 
 
-def _check_torch() -> None:
-    """Refuse a torch whose FSDP gives no gradient, or wants a GPU."""
-    needed = '2.1' if torch.cuda.is_available() else '2.4'
-    if digit_version(torch.__version__) < digit_version(needed):
-        where = '' if torch.cuda.is_available() else ' on a CPU'
-        raise ValueError(
-            f"strategy.type='AGVMFSDPStrategy' needs torch {needed} or newer"
-            f'{where}, but this is torch {torch.__version__}: update torch, '
-            'or leave strategy and runner_type out, to train with DDP')
-
-
 @STRATEGIES.register_module()
 class AGVMFSDPStrategy(FSDPStrategy):
     """MMEngine's ``FSDPStrategy`` that saves and resumes AGVM.
 
     Args:
-        state_dict_cfg (str or dict): 'full', or the same in a dict. Defaults
-            to 'full', which MMEngine's own does not.
+        state_dict_cfg (str or dict): 'full', one file that the first rank
+            writes, or 'sharded', a folder; or the same in a dict. Defaults to
+            'full', which MMEngine's own does not.
         **kwargs: For ``FSDPStrategy``.
 
     Raises:
-        ValueError: If ``state_dict_cfg`` is of checkpoints in shards, or with
-            torch 2.0, whose FSDP gives AGVM no gradient to measure; or on a
-            CPU with a torch before 2.4, whose FSDP wants a GPU.
+        ValueError: If ``state_dict_cfg`` is another; with torch 2.0, whose
+            FSDP gives AGVM no gradient to measure; or on a CPU with a torch
+            before 2.4, whose FSDP wants a GPU.
     """
+
+    _folder: str | None = None  # of shards, that was loaded last
 
     def __init__(self,
                  *,
                  state_dict_cfg: str | dict = 'full',
                  **kwargs: Any) -> None:
-        _check_torch()
+        check_torch()
         super().__init__(state_dict_cfg=state_dict_cfg, **kwargs)
 
     def _init_state_dict_cfg(self, state_dict_cfg: str | dict) -> None:
-        super()._init_state_dict_cfg(state_dict_cfg)
-        if not (self._is_full_state_dict()
-                and isinstance(self.state_dict_config, FullStateDictConfig)
-                and isinstance(self.optim_state_dict_config,
-                               FullOptimStateDictConfig)):
-            raise ValueError(
-                f'strategy.state_dict_cfg={state_dict_cfg!r} must be '
-                "'full', as each rank's shards alone could not be resumed; "
-                "as a dict: state_dict_type='FULL_STATE_DICT', "
-                "state_dict_config=dict(type='FullStateDictConfig'), "
-                'optim_state_dict_config='
-                "dict(type='FullOptimStateDictConfig')")
+        # MMEngine does not know it, nor the classes of its settings.
+        sharded = dict(
+            zip(('state_dict_config', 'optim_state_dict_config'),
+                (of() for of in SETTINGS[SHARDED])),
+            state_dict_type=SHARDED)
+        super()._init_state_dict_cfg(
+            sharded if state_dict_cfg == 'sharded' else state_dict_cfg)
+        settings = self.state_dict_config, self.optim_state_dict_config
+        check_settings(state_dict_cfg, self.state_dict_type, settings)
         if not torch.cuda.is_available():
-            for config in (self.state_dict_config,
-                           self.optim_state_dict_config):
-                config.offload_to_cpu = config.rank0_only = False
+            on_a_cpu(settings)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         if not torch.cuda.is_available():
             self.model_wrapper = dict(self.model_wrapper or {})
             self.model_wrapper['device_id'] = torch.device('cpu')
         return super()._wrap_model(model)
+
+    def save_checkpoint(self, filename: str, **settings: Any) -> None:
+        """Save a file, or a folder of shards. All ranks call it.
+
+        Args:
+            filename (str): Of the file or folder.
+            **settings: As for ``FSDPStrategy``.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        if self._is_full_state_dict():
+            super().save_checkpoint(filename, **settings)
+        else:
+            write_shards(filename, self._checkpoint(**settings))
+
+    def _checkpoint(self,
+                    save_optimizer: bool = True,
+                    save_param_scheduler: bool = True,
+                    extra_ckpt: dict | None = None,
+                    callback: Callable | None = None) -> dict:
+        """What MMEngine's own would put into a file."""
+        checkpoint = dict(extra_ckpt or {}, state_dict=self.model_state_dict())
+        if save_optimizer and hasattr(self, 'optim_wrapper'):
+            checkpoint['optimizer'] = self.optim_state_dict()
+        if save_param_scheduler and hasattr(self, 'param_schedulers'):
+            checkpoint['param_schedulers'] = self.scheduler_state_dict()
+        checkpoint['meta'] = dict(
+            checkpoint.get('meta', {}),
+            seed=self.seed,
+            time=f'{datetime.now():%Y%m%d_%H%M%S}',
+            mmengine=mmengine.__version__)
+        if callback is not None:
+            callback(checkpoint)
+        return checkpoint
 
     def optim_state_dict(self) -> dict:
         """The optimizer's state as FSDP gathers it, and AGVM's."""
@@ -138,23 +171,58 @@ class AGVMFSDPStrategy(FSDPStrategy):
         Args:
             state_dict (dict): Of the run to resume.
         """
-        managed = FSDP.optim_state_dict_to_load(
-            model=self.model,
-            optim=self.optim_wrapper.optimizer,
-            optim_state_dict={k: state_dict[k]
-                              for k in MANAGED})
+        managed = {k: state_dict[k] for k in MANAGED}
         own = {k: v for k, v in state_dict.items() if k not in MANAGED}
+        layout = state_dict.get('agvm', {}).get('layout')
+        if layout and any(isinstance(key, int) for key in managed['state']):
+            managed = by_name(managed, layout)
+        with self._as_saved():
+            if self._folder is not None:
+                managed['state'] = read_optimizer_state(
+                    self._folder, self.model, self.optim_wrapper,
+                    managed['state'])
+            managed = FSDP.optim_state_dict_to_load(
+                model=self.model,
+                optim=self.optim_wrapper.optimizer,
+                optim_state_dict=managed)
         self.optim_wrapper.load_state_dict({**managed, **own})
 
-    def load_checkpoint(self, filename: str, **kwargs: Any) -> dict:
+    def load_checkpoint(self,
+                        filename: str,
+                        *,
+                        strict: bool = False,
+                        callback: Callable | None = None,
+                        **kwargs: Any) -> dict:
         """Load a checkpoint, under torch's safe loader too.
 
         Args:
-            filename (str): The checkpoint.
-            **kwargs: For ``FSDPStrategy``.
+            filename (str): A file, or a folder of shards, of any number of
+                ranks; whatever this run's own are.
+            strict (bool): As for ``FSDPStrategy``.
+            callback (Callable, optional): Likewise.
+            **kwargs: Likewise.
         """
         allow_mmengine_checkpoints()
-        return super().load_checkpoint(filename, **kwargs)
+        self._folder = filename if Path(filename).is_dir() else None
+        with self._as_saved():
+            if self._folder is None:
+                # FSDPStrategy would look for this rank's file in a folder.
+                return SingleDeviceStrategy.load_checkpoint(
+                    self,
+                    filename,
+                    strict=strict,
+                    callback=callback,
+                    **kwargs)
+            checkpoint = load(filename)
+            checkpoint['state_dict'].update(
+                read_shards(filename,
+                            dict(state_dict=self.model.state_dict()))
+                ['state_dict'])
+            if callback is not None:
+                callback(checkpoint)
+            self.load_model_state_dict(
+                checkpoint.pop('state_dict'), strict=strict)
+        return checkpoint
 
     def resume(self, filename: str, **kwargs: Any) -> dict:
         """Resume, and tell the optimizer wrapper its iteration.
@@ -163,9 +231,18 @@ class AGVMFSDPStrategy(FSDPStrategy):
             filename (str): The checkpoint.
             **kwargs: For ``FSDPStrategy``.
         """
-        allow_mmengine_checkpoints()
+        if Path(filename).is_dir():
+            # It steps, so the weights are read afterwards.
+            make_state(self.optim_wrapper.optimizer)
         checkpoint = super().resume(filename, **kwargs)
         self.optim_wrapper.initialize_count_status(
             self.model, checkpoint['meta']['iter'],
             self.dispatch_kwargs['max_iters'])
         return checkpoint
+
+    def _as_saved(self) -> ContextManager[None]:
+        """State dicts are as in what is loaded, whatever this run saves."""
+        kind = FULL if self._folder is None else SHARDED
+        if kind == self.state_dict_type:
+            return nullcontext()
+        return state_dicts(self.model, kind)

@@ -10,6 +10,7 @@ do, keeps the total batch on the processes at hand::
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -24,6 +25,7 @@ from agvm_mm.compat.checkpoint import (
     check_checkpoint,
     check_resume,
 )
+from agvm_mm.compat.shards import let_runners_load
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
 from agvm_mm.large_batch.micro_batches import described
 from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
@@ -74,7 +76,7 @@ def check_strategy(cfg: Config) -> None:
         raise ValueError(
             "strategy.type='FSDPStrategy' saves nothing of AGVM and cannot "
             "resume it: it must be 'AGVMFSDPStrategy', with "
-            "state_dict_cfg='full'")
+            "state_dict_cfg='full' or 'sharded'")
 
 
 class _TotalBatchMixin:
@@ -195,6 +197,8 @@ def _split(cfg: Config) -> str:
 
 def _prepare(filename: str) -> None:
     check_checkpoint(filename)
+    if os.path.isdir(filename):
+        let_runners_load(filename)
     allow_mmengine_checkpoints()
 
 

@@ -11,6 +11,11 @@ reduce-scatter:
 - for the Adam family the second moments are in shards, so the squared
   gradient is reduce-scattered too, one message of the gradient's size: each
   rank then divides the sum over the replicas by its shard of the moments.
+
+Hybrid sharding reduces in two steps: a reduce-scatter within the ranks that
+share a copy of the model, then an all-reduce over the copies. FSDP leaves both
+to the hook. The replicas are those of all ranks; each copy's ranks square the
+sum that they hold, and the scalars are summed over all.
 """
 from __future__ import annotations
 
@@ -34,10 +39,13 @@ from .direction import Gradient, Parameter, parameters_of, unscaled
 from .treatment import preconditions
 
 # What a unit and its flat parameter must have: none of it is public.
-UNIT = ('_handle', '_comm_hook', '_comm_hook_state')
+UNIT = ('_handle', '_comm_hook', '_comm_hook_state',
+        '_gradient_predivide_factor', '_gradient_postdivide_factor')
 FLAT_PARAM = ('_params', '_numels_with_padding', '_is_padding_mask',
               '_shard_param_infos')
-SHARDED = (ShardingStrategy.FULL_SHARD, ShardingStrategy.SHARD_GRAD_OP)
+HYBRID = (ShardingStrategy.HYBRID_SHARD, ShardingStrategy._HYBRID_SHARD_ZERO2)
+SHARDED = (ShardingStrategy.FULL_SHARD, ShardingStrategy.SHARD_GRAD_OP,
+           *HYBRID)
 
 
 class FSDPReplicas:
@@ -51,13 +59,11 @@ class FSDPReplicas:
         model (FSDP): The model as it will be trained.
 
     Raises:
-        ValueError: If FSDP does not shard the gradients over all ranks, or
-            if the estimator is another.
+        ValueError: If FSDP does not shard the gradients, or leaves ranks out,
+            or if the estimator is another.
     """
 
-    # A rank holds a shard of the mean gradient, not a copy of it ...
-    mean_copies = 1
-    # ... and never the sum of two backward passes, unsharded.
+    # A rank never holds the sum of two backward passes, unsharded.
     joins_passes = False
 
     def __init__(self, optimizer: Optimizer, modules: Sequence[str],
@@ -78,19 +84,26 @@ class FSDPReplicas:
                 '(bash tools/dist_train.sh CONFIG 2), or leave it out')
         _check_torch(model)
         self.units = [m for m in FSDP.fsdp_modules(model) if m._handle]
+        # A rank holds a shard of the mean gradient, not a copy of it, and so
+        # does a rank of each other copy of the model.
+        self.mean_copies = _copies(model)
         for unit in self.units:
             if unit.cpu_offload.offload_params:
                 raise ValueError(
                     'AGVM measures where the gradients are made, but FSDP '
                     'moves them to the CPU: set cpu_offload=False in '
                     'model_wrapper')
-            if unit.sharding_strategy not in SHARDED:
+            if (unit.sharding_strategy not in SHARDED
+                    or _copies(unit) != self.mean_copies):
                 raise ValueError(
-                    f'AGVM measures FSDP with {" or ".join(map(str, SHARDED))}'
-                    f', but a {type(unit.module).__name__} has '
-                    f'{unit.sharding_strategy}. Set sharding_strategy, or '
-                    'train with DistributedDataParallel')
-            # Last: HYBRID_SHARD makes groups of its own.
+                    'AGVM measures FSDP with sharding_strategy '
+                    f'{" or ".join(s.name for s in SHARDED)}, the same for '
+                    f'all units, but a {type(unit.module).__name__} has '
+                    f'{unit.sharding_strategy.name}. Set it, or train with '
+                    'DistributedDataParallel')
+            ranks = unit.process_group.size() * self.mean_copies
+            if unit.sharding_strategy in HYBRID and ranks == self.num_ranks:
+                continue
             check_process_group(unit.process_group)
 
     def check(self, model: nn.Module | None, micro_batches: int) -> None:
@@ -135,6 +148,8 @@ class FSDPReplicas:
         for unit, (own, state) in zip(self.units, hooks):
             reduce: Any = partial(own or reduce_scatter_hook, state
                                   or DefaultState(unit.process_group))
+            if unit.sharding_strategy in HYBRID:  # They take no other hook.
+                reduce = partial(_reduce_twice, unit)
             unit._comm_hook = partial(hook, reduce)
             unit._comm_hook_state = unit
         try:
@@ -157,6 +172,21 @@ def _check_torch(model: FSDP) -> None:
             f'but that of torch {torch.__version__} has no '
             f'{", ".join(missing)}: change torch, or train with '
             'DistributedDataParallel')
+
+
+def _copies(unit: FSDP) -> int:
+    """How many times a unit's parameters are there, in shards."""
+    if unit.sharding_strategy in HYBRID:
+        return unit._inter_node_pg.size()
+    return 1
+
+
+def _reduce_twice(unit: FSDP, grad: Tensor, output: Tensor) -> None:
+    """What hybrid sharding does without a hook."""
+    grad.div_(unit._gradient_predivide_factor)
+    dist.reduce_scatter_tensor(output, grad, group=unit.process_group)
+    dist.all_reduce(output, group=unit._inter_node_pg)
+    output.div_(unit._gradient_postdivide_factor)
 
 
 def _roots_of_squares(unit: FSDP, held: list[Parameter | None],

@@ -17,7 +17,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner, save_checkpoint
 
-from agvm_mm.compat.checkpoint import load
+from agvm_mm.compat.shards import load_whole
 
 from .files import begun, drop, drop_begun, put_in_place
 from .history import bound_history
@@ -35,8 +35,9 @@ class SafeCheckpointHook(CheckpointHook):
     on, and what was there stays. With ``resume=True`` the run goes on from the
     newest whole one. The history of logged values in it is bounded.
 
-    Where checkpoints go to another storage than a file system, or are folders
-    (DeepSpeed, FSDP's shards), they are saved as by MMEngine.
+    So is a folder of shards, which ``AGVMFSDPStrategy`` writes. Checkpoints in
+    another storage than a file system, and other folders (DeepSpeed), are
+    saved as by MMEngine.
 
     Args:
         **kwargs: For ``CheckpointHook``.
@@ -155,7 +156,7 @@ class SafeCheckpointHook(CheckpointHook):
             super()._publish_model(runner, ckpt_path)
             return
         path = Path(ckpt_path)
-        whole = load(path)
+        whole = load_whole(path)
         kept = {k: whole[k] for k in whole if k in self.published_keys}
         sha = hashlib.sha256(pickle.dumps(kept)).hexdigest()
         target = path.with_name(f'{path.stem}-{sha[:8]}.pth')

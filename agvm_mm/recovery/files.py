@@ -1,8 +1,9 @@
-"""Puts files in place whole or not at all, so that a crash loses none."""
+"""Puts what is saved in place whole or not at all: a crash loses none."""
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from agvm_mm.compat.digest import seal
 POINTER = 'last_checkpoint'
 # Neither MMEngine nor a glob for '*.pth' takes such a name.
 BEGUN = '.{}.writing'
+# A folder that another one of its name is to take the place of.
+REPLACED = '.{}.replaced'
 
 
 def begun(path: str | Path) -> Path:
@@ -28,8 +31,8 @@ def begun(path: str | Path) -> Path:
 def put_in_place(path: str | Path) -> None:
     """Give a checkpoint its name, once it is known to be whole on the disk.
 
-    The archive's check sums, which torch computes in memory, are compared with
-    what can be read back.
+    A file's check sums, which torch computes in memory, are compared with what
+    can be read back; a folder's have been, by the ranks that wrote it.
 
     Args:
         path (str or Path): Its name. It was written to :func:`begun`.
@@ -37,7 +40,37 @@ def put_in_place(path: str | Path) -> None:
     Raises:
         OSError: If it cannot be written, or is not what was written.
     """
-    source = begun(path)
+    source, path = begun(path), Path(path)
+    if not source.is_dir():
+        _seal(source)
+    if not (source.is_dir() or path.is_dir()):
+        os.replace(source, path)
+    else:
+        # No folder can take the place of another in one step.
+        old = path.with_name(REPLACED.format(path.name))
+        if path.exists():
+            os.replace(path, old)
+        os.replace(source, path)
+        drop(old)
+    sync_folder(path.parent)
+
+
+def put_back(folder: str | Path) -> None:
+    """Name again what was to be replaced, if nothing came in its place.
+
+    Args:
+        folder (str or Path): Where a run wrote that was cut off.
+    """
+    before, after = REPLACED.split('{}')
+    for old in Path(folder).glob(REPLACED.format('*')):
+        path = old.with_name(old.name[len(before):-len(after)])
+        if path.exists():
+            drop(old)
+        else:
+            os.replace(old, path)
+
+
+def _seal(source: Path) -> None:
     try:
         with zipfile.ZipFile(source) as archive:
             damaged = archive.testzip()
@@ -49,8 +82,6 @@ def put_in_place(path: str | Path) -> None:
     if damaged is not None:
         raise OSError(f'{source} reads other than it was written '
                       f'({damaged})')
-    os.replace(source, path)
-    sync_folder(Path(path).parent)
 
 
 def put_text(path: str | Path, text: str) -> None:
@@ -77,13 +108,21 @@ def put_text(path: str | Path, text: str) -> None:
 
 
 def drop(path: str | Path) -> None:
-    """Remove a file if it is there, and can be removed.
+    """Remove a file or folder if it is there, and can be removed.
 
     Args:
-        path (str or Path): Of the file.
+        path (str or Path): Of the file or folder.
     """
+    path = Path(path)
     with contextlib.suppress(OSError):
-        os.remove(path)
+        if not path.is_dir():
+            os.remove(path)
+            return
+        if not path.name.startswith('.'):
+            # A kill in the midst of it leaves no half of a checkpoint.
+            os.replace(path, begun(path))
+            path = begun(path)
+        shutil.rmtree(path)
 
 
 def drop_begun(folder: str | Path) -> None:

@@ -91,7 +91,7 @@ def find_newest(work_dir: str | Path,
     folder = Path(out_dir or work_dir)
     present = [
         path for path in folder.glob(f'*{suffix}')
-        if path.is_file() and not path.name.startswith(('best_', '.'))
+        if not path.name.startswith(('best_', '.'))
     ]
     files = _Files()
     pointer = Path(work_dir, POINTER)
@@ -110,8 +110,6 @@ def find_newest(work_dir: str | Path,
                   if path.exists()), None)
     if named is None:
         problems = [f'{POINTER} (names {text}, which is not there)']
-    elif named.is_dir():
-        return Found(str(named), [])
     elif files.iteration(named) is not None:
         written = pointer.stat().st_mtime_ns
         present = [p for p in present if p.stat().st_mtime_ns > written]

@@ -12,8 +12,7 @@ from mmengine.dist import (
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from agvm_mm.compat.checkpoint import starts_anew
-
+from .files import put_back
 from .newest import find_newest
 
 
@@ -33,7 +32,11 @@ def settle_resume(runner: Runner) -> None:
     """
     if runner._resume is not True or runner._load_from is not None:
         return
-    told = [find_newest(*_places(runner)) if is_main_process() else None]
+    told = [None]
+    if is_main_process():
+        work_dir, out_dir, suffix = _places(runner)
+        put_back(out_dir or work_dir)
+        told = [find_newest(work_dir, out_dir, suffix)]
     broadcast_object_list(told)
     path, passed_over = told[0]
     listed = ', '.join(passed_over)
@@ -44,7 +47,9 @@ def settle_resume(runner: Runner) -> None:
             'start anew with another --work-dir')
     if path is None:
         runner._resume = False
-        runner.logger.warning(starts_anew(runner.work_dir))
+        runner.logger.warning(
+            f'{runner.work_dir} holds no checkpoint to resume: the training '
+            'starts anew')
         return
     blind = [
         host for host, sees in all_gather_object((platform.node(),

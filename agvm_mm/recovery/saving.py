@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine._strategy import SingleDeviceStrategy
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.runner import Runner
+
+from agvm_mm.compat.fsdp_strategy import AGVMFSDPStrategy
 
 from .files import POINTER, begun, drop, put_in_place, put_text
 
@@ -18,40 +20,40 @@ class NotSavedError(Exception):
 
 
 def saves_files(runner: Runner, file_backend: Any) -> bool:
-    """Whether a run's checkpoints are single files of this machine.
+    """Whether a run's checkpoints are written beside their place first.
 
     Args:
         runner (Runner or FlexibleRunner): The run.
         file_backend (object): MMEngine's, for where they go.
 
     Returns:
-        bool: False where MMEngine writes them in its own way: to another
-        storage, or each rank a part, into a folder.
+        bool: False where they are MMEngine's own: in another storage than
+        this machine's files, or each rank's part by itself, in a folder.
     """
     if not isinstance(file_backend, LocalBackend):
         return False
     strategy = getattr(runner, 'strategy', None)
-    sharded = getattr(strategy, '_is_full_state_dict', None)
-    if sharded is not None:
-        return sharded()
+    full = getattr(strategy, '_is_full_state_dict', None)
+    if full is not None:
+        return full() or isinstance(strategy, AGVMFSDPStrategy)
     return strategy is None or isinstance(strategy, SingleDeviceStrategy)
 
 
 def save_whole(runner: Runner, out_dir: str, filename: str,
                **settings: Any) -> None:
-    """``runner.save_checkpoint``, but the file gets its name when it is whole.
+    """``runner.save_checkpoint``, but it gets its name when it is whole.
 
-    Until then an earlier file of that name is as it was. All ranks call it.
+    Until then an earlier one of that name is as it was. All ranks call it.
 
     Args:
         runner (Runner or FlexibleRunner): The run.
         out_dir (str): A local folder.
-        filename (str): In that folder.
+        filename (str): In that folder, of a file or of a folder of shards.
         **settings: For ``runner.save_checkpoint``.
 
     Raises:
-        NotSavedError: On every rank, if the first could not write it. Nothing
-            is left of it.
+        NotSavedError: On every rank, if one could not write it. Nothing is
+            left of it.
     """
     path = Path(out_dir, filename)
     why = None
@@ -62,13 +64,11 @@ def save_whole(runner: Runner, out_dir: str, filename: str,
         if is_main_process():
             put_in_place(path)
     except OSError as error:
-        if not is_main_process():
-            raise
         why = error.strerror or str(error)
-        drop(begun(path))
-    told = [why]
-    broadcast_object_list(told)
-    if told[0] is not None:
+    told = [text for text in all_gather_object(why) if text is not None]
+    if told:
+        if is_main_process():
+            drop(begun(path))
         raise NotSavedError(told[0])
 
 

@@ -197,13 +197,6 @@ def test_a_file_that_is_no_checkpoint(content, tmp_path):
     assert '\n' not in str(error.value)
 
 
-def test_a_folder_of_shards_is_told(tmp_path):
-    (tmp_path / 'epoch_1.pth').mkdir()
-    with pytest.raises(
-            ValueError, match=r"is a folder.*state_dict_cfg='full'"):
-        check_checkpoint(tmp_path / 'epoch_1.pth')
-
-
 def test_torchs_own_override_is_respected(tmp_path, monkeypatch):
     path = tmp_path / 'foreign.pth'
     torch.save(dict(args=argparse.Namespace(), state_dict={}), path)

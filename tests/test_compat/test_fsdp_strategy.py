@@ -33,6 +33,18 @@ def test_the_whole_state_is_saved(settings, build):
 
 
 @fsdp
+def test_each_rank_saves_its_shards(build):
+    strategy = build(state_dict_cfg='sharded')
+    assert not strategy._is_full_state_dict()
+    kept = dict(
+        state_dict_type=strategy.state_dict_type,
+        state_dict_config=strategy.state_dict_config,
+        optim_state_dict_config=strategy.optim_state_dict_config)
+    again = build(state_dict_cfg=kept)
+    assert again.state_dict_type == strategy.state_dict_type
+
+
+@fsdp
 @pytest.mark.parametrize('state_dict_cfg', [
     'local',
     dict(),
@@ -45,7 +57,7 @@ def test_the_whole_state_is_saved(settings, build):
 def test_shards_are_refused_at_the_start(state_dict_cfg, build):
     with pytest.raises(
             ValueError,
-            match=r"^strategy\.state_dict_cfg=.* must be 'full', as each"):
+            match=r"^strategy\.state_dict_cfg=.* must be 'full' or 'sharded'"):
         build(state_dict_cfg=state_dict_cfg)
 
 

@@ -6,7 +6,8 @@ import pytest
 from mmengine.config import Config
 
 import agvm_mm
-from tests.commands import ROOT, free_port, load, options, run, scalars
+from agvm_mm.compat.shards import load_whole
+from tests.commands import ROOT, free_port, options, run, scalars
 from tests.stack import fsdp
 from tests.test_docs.pages import blocks, command
 
@@ -40,11 +41,17 @@ def test_its_config_trains_and_resumes(digits, tmp_path):
     rows = scalars(tmp_path / 'work')
     assert [row['step'] for row in rows] == [2, 4, 6, 8]
     assert rows[-1]['agvm/num_replicas'] == 4
-    saved = load(tmp_path / 'work/epoch_2.pth')
+    folder = tmp_path / 'work/epoch_2.pth'
+    saved = load_whole(folder)
     assert saved['optimizer']['agvm']['updates'] == 4
     assert saved['optimizer']['agvm']['lr_scale']['neck'] != 1
     # The usual names of an unsharded model.
     assert 'backbone.patch_embed.projection.weight' in saved['state_dict']
+    # In one process, which FSDP would refuse.
+    output = run('python', 'tools/test.py', config, folder, '--work-dir',
+                 tmp_path / 'test', *options(digits))
+    assert 'Loads checkpoint by shards backend' in output
+    assert 'coco/bbox_mAP' in output
 
 
 def messages():

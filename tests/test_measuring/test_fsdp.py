@@ -12,12 +12,23 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.model.wrappers import MMFullyShardedDataParallel
 from mmengine.runner import FlexibleRunner
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
+from agvm_mm.compat.fsdp_state import (
+    FULL,
+    SHARDED,
+    make_state,
+    read_optimizer_state,
+    state_dicts,
+)
+from agvm_mm.compat.shard_files import RUN
+from agvm_mm.compat.shards import load_whole, read_shards, write_shards
 from agvm_mm.measuring.fsdp import FLAT_PARAM, UNIT, _check_torch
 from agvm_mm.measuring.replicas import replicas_of
 from tests.commands import load
 from tests.distributed import run_ranks
+from tests.faults.test_faults import assert_equal
 from tests.stack import fsdp
 from tests.test_large_batch.test_sampler import toy_config
 from tests.toy import (
@@ -43,10 +54,12 @@ def shard(model, **options):
         **options)
 
 
-def train_toy(rank, num_ranks, sharded, micro_batches, optimizer):
+def train_toy(rank, num_ranks, sharded, micro_batches, optimizer, **options):
     """Train the toy; return each update's sums, and the factors."""
     model = ToyDetector().double()
-    model = shard(model) if sharded else MMDistributedDataParallel(model)
+    model = (
+        shard(model, **options)
+        if sharded else MMDistributedDataParallel(model))
     wrapper = build_wrapper(
         model,
         optimizer=optimizer,
@@ -140,28 +153,105 @@ def test_what_fsdp_cannot_measure():
              ({}, dict(estimator='half_batch')), (dict(cpu_offload=True), {})]
     for said in run_ranks(refuse, 2, cases):
         no_shard, hidden, half_batch, offload = said
-        assert 'Set sharding_strategy, or train with' in no_shard
+        assert 'has NO_SHARD. Set it, or train with' in no_shard
         assert 'set use_orig_params=True' in hidden
         assert "under FSDP it must be 'replica'" in half_batch
         assert 'set cpu_offload=False' in offload
 
 
-def refuse_copies(rank):
-    """Two ranks that shard, in one of two nodes, as it were."""
-    alone = [dist.new_group([r]) for r in range(2)]
-    groups = (dist.new_group(), alone[rank])
+def copies(rank):
+    """Of four ranks, those that share a copy of the model, and the others."""
+    within, over = (
+        [dist.new_group(ranks) for ranks in groups] for groups in (
+            [[0, 1], [2, 3]], [[0, 2], [1, 3]]))
+    return within[rank // 2], over[rank % 2]
+
+
+def train_copies(rank, optimizer):
+    """Four ranks: shards over all of them, and two copies of two shards."""
+    groups = copies(rank)
+    found = [train_toy(rank, 4, True, 1, optimizer)]
     for strategy in ('HYBRID_SHARD', '_HYBRID_SHARD_ZERO2'):
-        said, = refuse(
-            rank,
-            [(dict(sharding_strategy=strategy, process_group=groups), {})])
-        assert f'has ShardingStrategy.{strategy}. Set sharding_strate' in said
-        # Those that torch makes, of the one device of a CPU.
+        options = dict(sharding_strategy=strategy, process_group=groups)
+        found.append(train_toy(rank, 4, True, 1, optimizer, **options))
+    return found
+
+
+@pytest.mark.parametrize('optimizer', ['momentum', 'adamw'])
+def test_sums_of_shards_with_copies(optimizer):
+    ranks = run_ranks(train_copies, 4, optimizer)
+    (whole, their_scale), *hybrids = ranks[0]
+    for position, (ours, lr_scale) in enumerate(hybrids, start=1):
+        assert len(ours) == len(whole) == len(UPDATES) - 1
+        assert all(rank[position][1] == lr_scale for rank in ranks)
+        for hybrid, full in zip(ours, whole):
+            assert hybrid.num_replicas == 4
+            assert hybrid.num_samples == SAMPLES
+            for name in ('sum_sq', 'mean_sq', 'variance'):
+                torch.testing.assert_close(
+                    getattr(hybrid, name),
+                    getattr(full, name),
+                    rtol=1e-5,
+                    atol=1e-12)
+        assert lr_scale == pytest.approx(their_scale, rel=1e-5)
+
+
+def refuse_copies(rank):
+    """Groups that leave ranks out; and those of the one device of a CPU."""
+    alone = [dist.new_group([r]) for r in range(4)][rank]
+    pair = copies(rank)[0]
+    for strategy in ('HYBRID_SHARD', '_HYBRID_SHARD_ZERO2'):
+        said, = refuse(rank, [(dict(
+            sharding_strategy=strategy, process_group=(pair, alone)), {})])
+        assert 'a process_group of its own, of 2 of 4 ranks: leave' in said
         said, = refuse(rank, [(dict(sharding_strategy=strategy), {})])
-        assert 'Set sharding_strategy, or train with' in said
+        assert 'has NO_SHARD. Set it, or train with' in said
 
 
-def test_shards_with_copies_are_refused():
-    run_ranks(refuse_copies, 2)
+def test_copies_that_leave_ranks_out_are_refused():
+    run_ranks(refuse_copies, 4)
+
+
+def save_copies(rank, folder):
+    """Save as two copies of two shards, and go on from that in either way."""
+    hybrid = dict(
+        sharding_strategy='HYBRID_SHARD', process_group=copies(rank))
+    states = []
+    for options in (hybrid, hybrid, {}):
+        model = shard(ToyDetector().double(), **options)
+        wrapper = build_wrapper(model, optimizer='adamw')
+        optimizer = wrapper.optimizer
+        with state_dicts(model, SHARDED):
+            if not states:
+                train(model, wrapper, 1, range(3), rank, 4)
+                write_shards(
+                    folder,
+                    dict(
+                        state_dict=model.state_dict(),
+                        optimizer=FSDP.optim_state_dict(model, wrapper)))
+                dist.barrier()
+            else:
+                make_state(optimizer)
+                saved = load(folder / RUN)['optimizer']
+                state = read_optimizer_state(folder, model, wrapper,
+                                             saved['state'])
+                optimizer.load_state_dict(
+                    FSDP.optim_state_dict_to_load(model, optimizer,
+                                                  dict(saved, state=state)))
+                read = read_shards(folder, dict(state_dict=model.state_dict()))
+                model.load_state_dict(read['state_dict'])
+        with state_dicts(model, FULL):
+            states.append((dict(model.state_dict()),
+                           FSDP.optim_state_dict(model, wrapper)['state']))
+    return states
+
+
+def test_shards_with_copies_are_saved_and_read(tmp_path):
+    states = run_ranks(save_copies, 4, tmp_path / 'saved')[0]
+    saved = load_whole(tmp_path / 'saved')
+    for weights, state in states:
+        assert_equal(weights, saved['state_dict'])
+        assert_equal(state, saved['optimizer']['state'])
 
 
 def refuse_own_group(rank):

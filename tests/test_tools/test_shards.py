@@ -1,6 +1,7 @@
 """The largest detector, made small."""
 
-from tests.commands import ROOT, free_port, load, run, scalars
+from agvm_mm.compat.shards import load_whole
+from tests.commands import ROOT, free_port, run, scalars
 from tests.stack import fsdp
 
 # The detector of 1e9 parameters, made small, on Digits. MMEngine ties mixed
@@ -41,7 +42,7 @@ test_cfg = test_dataloader = test_evaluator = None
 
 @fsdp
 def test_the_largest_detector_trains_in_shards(digits, tmp_path):
-    """FSDP over two processes, two micro-batches each, then a resume."""
+    """Over two processes, two micro-batches each; then over three."""
     config = tmp_path / 'small.py'
     config.write_text(
         SMALL_1B.format(
@@ -49,11 +50,11 @@ def test_the_largest_detector_trains_in_shards(digits, tmp_path):
             digits=digits,
             name='cascade-mask-rcnn_swin-1b_fpn_agvm-adamw_1349_bs960_coco.py')
     )
-    for updates, more in ((3, []), (4, ['--resume'])):
+    for processes, updates, more in ((2, 3, []), (3, 4, ['--resume'])):
         run('bash',
             'tools/dist_train.sh',
             config,
-            2,
+            processes,
             '--work-dir',
             tmp_path / 'work',
             *more,
@@ -63,9 +64,11 @@ def test_the_largest_detector_trains_in_shards(digits, tmp_path):
             PORT=free_port())
     rows = scalars(tmp_path / 'work')
     assert [row['step'] for row in rows] == [2, 4, 6, 8]
-    assert rows[-1]['agvm/num_replicas'] == 4
+    assert [row['agvm/num_replicas'] for row in rows[-2:]] == [4, 6]
     for module in ('backbone', 'neck', 'rpn_head', 'roi_head.bbox_head',
                    'roi_head.mask_head'):
         assert 0 < rows[-1][f'agvm/variance/{module}'] <= 2
-    saved = load(tmp_path / 'work/iter_6.pth')
+    folder = tmp_path / 'work/iter_6.pth'
+    assert (folder / '__1_0.distcp').is_file()
+    saved = load_whole(folder)
     assert saved['optimizer']['agvm']['lr_scale']['neck'] != 1

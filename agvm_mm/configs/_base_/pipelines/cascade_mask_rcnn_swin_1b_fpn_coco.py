@@ -261,7 +261,7 @@ log_processor = dict(type=LogProcessor, window_size=50, by_epoch=False)
 runner_type = TotalBatchFlexibleRunner
 strategy = dict(
     type=AGVMFSDPStrategy,
-    state_dict_cfg='full',
+    state_dict_cfg='sharded',
     model_wrapper=dict(
         type='MMFullyShardedDataParallel',
         use_orig_params=True,

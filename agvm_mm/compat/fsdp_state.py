@@ -1,0 +1,157 @@
+"""The state dicts of FSDP: of which kind, by which keys, of what state."""
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Iterator, Sequence
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.utils import digit_version
+from torch.distributed.fsdp import (
+    FullStateDictConfig,
+    ShardedStateDictConfig,
+    StateDictType,
+)
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
+
+# torch 2.0 has these here only.
+from torch.distributed.fsdp.fully_sharded_data_parallel import (
+    FullOptimStateDictConfig,
+    ShardedOptimStateDictConfig,
+)
+from torch.optim import Optimizer
+
+from .shards import read_shards
+
+FULL = StateDictType.FULL_STATE_DICT
+SHARDED = StateDictType.SHARDED_STATE_DICT
+# The classes of a kind's settings, of the model and of the optimizer.
+SETTINGS = {
+    FULL: (FullStateDictConfig, FullOptimStateDictConfig),
+    SHARDED: (ShardedStateDictConfig, ShardedOptimStateDictConfig),
+}
+
+
+def check_torch() -> None:
+    """Refuse a torch whose FSDP gives no gradient, or wants a GPU."""
+    needed = '2.1' if torch.cuda.is_available() else '2.4'
+    if digit_version(torch.__version__) < digit_version(needed):
+        where = '' if torch.cuda.is_available() else ' on a CPU'
+        raise ValueError(
+            f"strategy.type='AGVMFSDPStrategy' needs torch {needed} or newer"
+            f'{where}, but this is torch {torch.__version__}: update torch, '
+            'or leave strategy and runner_type out, to train with DDP')
+
+
+def check_settings(stated: str | dict, kind: StateDictType,
+                   settings: Sequence[Any]) -> None:
+    """Refuse checkpoints that could not be resumed.
+
+    Args:
+        stated (str or dict): The ``state_dict_cfg`` of a config.
+        kind (StateDictType): What it is of.
+        settings (Sequence[Any]): Of the model and of the optimizer.
+
+    Raises:
+        ValueError: If they are neither whole nor in shards that go together.
+    """
+    if tuple(map(type, settings)) != SETTINGS.get(kind):
+        raise ValueError(
+            f"strategy.state_dict_cfg={stated!r} must be 'full' or 'sharded', "
+            "as each rank's shards alone could not be resumed; 'full' as a "
+            "dict: state_dict_type='FULL_STATE_DICT', "
+            "state_dict_config=dict(type='FullStateDictConfig'), "
+            'optim_state_dict_config='
+            "dict(type='FullOptimStateDictConfig')")
+
+
+def on_a_cpu(settings: Sequence[Any]) -> None:
+    """Let nothing be moved off a GPU that is not there.
+
+    It would not be copied either: torch gathers one state of an optimizer
+    after another into the same memory.
+
+    Args:
+        settings (Sequence[Any]): Of the model and of the optimizer; they are
+            changed.
+    """
+    for config in settings:
+        config.offload_to_cpu = False
+        if hasattr(config, 'rank0_only'):
+            config.rank0_only = False
+
+
+@contextmanager
+def state_dicts(model: FSDP, kind: StateDictType) -> Iterator[None]:
+    """Make a model's state dicts of one kind, while this is open.
+
+    Args:
+        model (FSDP): Whatever kind it has outside.
+        kind (StateDictType): ``FULL`` or ``SHARDED``.
+    """
+    settings = [of() for of in SETTINGS[kind]]
+    if not torch.cuda.is_available():
+        on_a_cpu(settings)
+    with FSDP.state_dict_type(model, kind, *settings):
+        yield
+
+
+def make_state(optimizer: Optimizer) -> None:
+    """Let an optimizer make the state that it makes with its first step.
+
+    Args:
+        optimizer (Optimizer): It steps, if it has none.
+    """
+    if optimizer.state:
+        return
+    for group in optimizer.param_groups:
+        for parameter in group['params']:
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def by_name(state_dict: dict, layout: Sequence[Sequence[str]]) -> dict:
+    """An optimizer's state by the names of the parameters, as FSDP takes it.
+
+    Args:
+        state_dict (dict): With 'state' and 'param_groups', by number, as of a
+            run without FSDP. It is not changed.
+        layout (Sequence[Sequence[str]]): The names, group by group.
+    """
+    groups = state_dict['param_groups']
+    names = {
+        number: name
+        for group, of_group in zip(groups, layout)
+        for number, name in zip(group['params'], of_group)
+    }
+    return dict(
+        state={names[n]: state
+               for n, state in state_dict['state'].items()},
+        param_groups=[
+            dict(group, params=list(of_group))
+            for group, of_group in zip(groups, layout)
+        ])
+
+
+def read_optimizer_state(folder: str, model: FSDP,
+                         optim_wrapper: OptimWrapper, rest: dict) -> dict:
+    """An optimizer's state from a folder of shards. All ranks call it.
+
+    Args:
+        folder (str): Of :func:`~agvm_mm.compat.shards.write_shards`.
+        model (FSDP): Whose state dicts are in shards.
+        optim_wrapper (OptimWrapper): With a state, which is read into.
+        rest (dict): What of the state is no tensor, by parameter.
+    """
+    ours = FSDP.optim_state_dict(model, optim_wrapper)['state']
+    state = read_shards(folder, dict(optimizer=dict(state=ours)))
+    state = state['optimizer']['state']
+    return {
+        name: {
+            **rest.get(name, {}),
+            **state.get(name, {})
+        }
+        for name in {**rest, **state}
+    }

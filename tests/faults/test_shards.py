@@ -19,6 +19,7 @@ from tests.distributed import run_ranks
 from tests.stack import fsdp
 from tests.test_recovery.test_shards import run
 
+from .counting import count
 from .test_faults import assert_equal
 
 pytestmark = [pytest.mark.faults, fsdp]
@@ -66,6 +67,7 @@ def test_before_its_steps(whole, rank, tmp_path):
         work_dir = tmp_path / str(number)
         with pytest.raises(ProcessExitedException, match='SIGKILL'):
             run_ranks(watched, 2, work_dir, rank, number, False)
+        count('SIGKILL of one of two FSDP ranks at a folder of shards')
         path, _ = find_newest(work_dir)
         step = steps[rank][number].replace(str(folder.parent), '')
         print(f'\nrank {rank}, before {number} of {len(steps[rank])}: {step};'

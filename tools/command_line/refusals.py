@@ -12,7 +12,7 @@ from typing import Iterator
 
 import agvm_mm
 
-from .launch import SAID
+from .agents import SAID
 
 OWN = tuple(
     str(folder) + os.sep

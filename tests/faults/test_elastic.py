@@ -1,0 +1,157 @@
+"""Machines go and come back, and the training is what it would have been.
+
+A slow suite: bash tools/run_tests.sh --faults
+"""
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+
+from agvm_mm.recovery.preemption import PREEMPTED
+from tests.commands import RETINANET, ROOT, free_port, load, options
+
+from .recording import lines, rates, recorded
+from .test_faults import OPTIMIZERS, wait_for
+from .training import Training, children, wait_for_the_end
+
+pytestmark = pytest.mark.faults
+
+EPOCHS = 40  # of two updates
+# How long a lost machine is waited for, and one that may come.
+QUICK = 'keep_alive_interval=2,last_call_timeout=5'
+done = []  # every cut
+
+
+@pytest.fixture(autouse=True)
+def _find_the_hook(monkeypatch):
+    path = filter(None, [str(ROOT), os.environ.get('PYTHONPATH')])
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(path))
+
+
+class Machines:
+    """The agents of one run, which all meet at the first.
+
+    Each is a launcher in a session of its own, with one rank.
+    """
+
+    def __init__(self, work_dir, digits, total, optimizer='sgd', nodes='1:2',
+                 epochs=EPOCHS, seconds=0.3, samples=4):
+        self.work_dir = work_dir
+        work_dir.mkdir(parents=True, exist_ok=True)
+        self.config = work_dir / 'config.py'
+        self.config.write_text(
+            f"_base_ = '{RETINANET}'\n{OPTIMIZERS[optimizer]}\n"
+            "custom_imports = dict(imports=['agvm_mm', 'agvm_mm.cpu', "
+            "'tests.faults.recording'])\n"
+            f"custom_hooks = [dict(type='RecordingHook', seconds={seconds})]")
+        self.settings = options(
+            digits, f'train_cfg.max_epochs={epochs}',
+            'train_cfg.val_interval=100', f'total_batch_size={total}',
+            f'max_samples_per_gpu={samples}',
+            'default_hooks.checkpoint.interval=2')
+        self.settings.remove('train_dataloader.batch_size=2')
+        self.env = dict(NNODES=nodes, PORT=free_port(), RDZV_CONF=QUICK)
+        self.agents = []
+
+    def start(self, *arguments, **env):
+        """One more of them."""
+        self.agents.append(
+            Training(self.config, self.work_dir, 1,
+                     [*arguments, *self.settings], **self.env, **env))
+        return self.agents[-1]
+
+    def train(self, updates, world):
+        """Until as many ranks have done some more updates."""
+        so_far = self.count(world)
+        wait_for(lambda: self.count(world) >= so_far + updates, self.agents[0])
+
+    def count(self, world):
+        """The updates that as many ranks have begun."""
+        return len({(n, line[0])
+                    for n, line in enumerate(lines(self.work_dir, 0))
+                    if line[3] == world and line[1] == 0})
+
+    def cut(self, what):
+        done.append(what)
+        print(f'\ncut {len(done)}: {what}')
+
+
+def lose(agent, number=signal.SIGKILL):
+    """The whole machine, at once."""
+    ranks = children(agent.process.pid)
+    for process in [agent.process.pid, *ranks]:
+        os.kill(process, number)
+    agent.wait()
+    wait_for_the_end(ranks)
+
+
+def went_back(work_dir):
+    """How often an update was done that came before the last one."""
+    updates = [line[0] for line in lines(work_dir, 0)]
+    return sum(b < a for a, b in zip(updates, updates[1:]))
+
+
+def whole_run(folder, digits, total, **settings):
+    machines = Machines(folder, digits, total, nodes='1', seconds=0,
+                        **settings)
+    agent = machines.start(MAX_RESTARTS='0')
+    assert agent.wait(600) == 0, agent.output()
+    return folder
+
+
+def assert_the_same(folder, whole, updates, epochs=EPOCHS):
+    """As one that was never cut, but for rounding."""
+    assert len(recorded(folder)) == updates
+    assert recorded(folder) == recorded(whole)
+    assert rates(folder) == rates(whole)
+    cut, expected = (load(f / f'epoch_{epochs}.pth') for f in (folder, whole))
+    assert cut['meta']['updates'] == expected['meta']['updates'] == updates
+    assert cut['meta']['epoch'] == expected['meta']['epoch']
+    assert cut['optimizer']['agvm']['lr_scale'] == pytest.approx(
+        expected['optimizer']['agvm']['lr_scale'], rel=1e-2)
+    for name, tensor in expected['state_dict'].items():
+        if 'running' not in name and 'num_batches' not in name:
+            torch.testing.assert_close(
+                cut['state_dict'][name], tensor, rtol=2e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize('optimizer', OPTIMIZERS)
+def test_machines_go_and_come_back(optimizer, digits, tmp_path):
+    whole = whole_run(tmp_path / 'whole', digits, 8, optimizer=optimizer)
+    machines = Machines(tmp_path / 'cut', digits, 8, optimizer)
+    first, second = machines.start(), machines.start()
+    machines.train(6, 2)
+    machines.cut(f'{optimizer}: a machine is lost')
+    lose(second)
+    machines.train(4, 1)
+    assert went_back(machines.work_dir) <= 1
+    machines.cut(f'{optimizer}: it joins again')
+    second = machines.start()
+    machines.train(4, 2)
+    assert went_back(machines.work_dir) <= 1
+    machines.cut(f'{optimizer}: a rank is killed')
+    os.kill(children(second.process.pid)[0], signal.SIGKILL)
+    machines.train(4, 2)
+    back = went_back(machines.work_dir)
+    machines.cut(f'{optimizer}: a machine is taken back')
+    second.process.terminate()
+    assert second.wait() == PREEMPTED, second.output()
+    machines.train(4, 1)
+    machines.cut(f'{optimizer}: it joins again')
+    second = machines.start()
+    machines.train(2, 2)
+    # Nothing was lost since.
+    assert went_back(machines.work_dir) == back
+    assert [agent.wait(600) for agent in (first, second)] == [0, 0]
+    assert_the_same(machines.work_dir, whole, 2 * EPOCHS)
+    output = ''.join(agent.output() for agent in machines.agents)
+    for split in ('2 processes x 4 samples x 1 micro-batch',
+                  '1 process x 4 samples x 2 micro-batches'):
+        assert f'total_batch_size=8: {split}' in output
+
+
+def test_there_were_at_least_six_cuts():
+    assert len(done) >= 6

@@ -20,11 +20,14 @@ class RecordingHook(Hook):
     Then how many ranks there are, and the update's learning rate.
     """
 
-    def __init__(self, seconds=0):
-        self.seconds = seconds  # that a micro-batch takes at least
+    def __init__(self, alone=0):
+        # Seconds that a micro-batch of a single rank takes at least, so that
+        # others have the time to join.
+        self.alone = alone
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        time.sleep(self.seconds)
+        if get_world_size() == 1:
+            time.sleep(self.alone)
         counts = micro_batches(runner.optim_wrapper)
         update, done = divmod(runner.iter, counts)
         images = [

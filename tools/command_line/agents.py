@@ -21,6 +21,8 @@ PREEMPTED = 75
 # In the environment of ranks whose machines may change: how often the run was
 # formed before, the same on all of them.
 ROUND = 'ELASTIC_ROUND'
+# And that of all ranks: LAUNCHER of agvm_mm.recovery.parent.
+LAUNCHER = 'LAUNCHER_PID'
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 GRACE_SECONDS = 30  # torchrun's own
 
@@ -33,6 +35,7 @@ class SignallingAgent(LocalElasticAgent):
     """
 
     def _start_workers(self, worker_group: Any) -> dict[int, int]:
+        os.environ[LAUNCHER] = str(os.getpid())
         ranks = super()._start_workers(worker_group)
         self._ranks = set(ranks.values())
         for number in PASSED_ON:

@@ -41,11 +41,11 @@ class EndedError(Exception):
     """The run ends here because of what happened on another machine.
 
     Args:
-        code (int): To exit with.
         told (str): Why.
+        code (int): To exit with.
     """
 
-    def __init__(self, code: int, told: str) -> None:
+    def __init__(self, told: str, code: int) -> None:
         super().__init__(told)
         self.code = code
 
@@ -205,12 +205,12 @@ class ElasticAgent(SignallingAgent):
         self._stop_workers(self._worker_group)
         self._wait_until_heard()
         raise EndedError(
-            code, f'the run has ended on {host}, with exit code {code}')
+            f'the run has ended on {host}, with exit code {code}', code)
 
     def _end_without_others(self, told: str) -> None:
         self._stop_workers(self._worker_group)
         raise EndedError(
-            PREEMPTED if self.last_code == PREEMPTED else 1, told)
+            told, PREEMPTED if self.last_code == PREEMPTED else 1)
 
     def _tell_end(self, code: int) -> None:
         try:

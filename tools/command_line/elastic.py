@@ -58,7 +58,7 @@ class LeavesError(SignalException):
     """
 
     def __init__(self, code: int) -> None:
-        super().__init__('this machine leaves the run', signal.SIGTERM)
+        super().__init__('machine leaves', signal.SIGTERM)
         self.code = code
 
 

@@ -100,11 +100,16 @@ def whole_run(folder, digits, total, **settings):
                     **settings).start(MAX_RESTARTS='0')
 
 
-def assert_the_same(folder, whole, updates, epochs=EPOCHS):
-    """As one that was never cut, but for rounding."""
+def assert_the_same_updates(folder, whole, updates):
+    """As one that was never cut, on however many ranks."""
     assert len(recorded(folder)) == updates
     assert recorded(folder) == recorded(whole)
     assert rates(folder) == rates(whole)
+
+
+def assert_the_same(folder, whole, updates, epochs=EPOCHS):
+    """And of the same micro-batches: equal up to rounding."""
+    assert_the_same_updates(folder, whole, updates)
     cut, expected = (load(f / f'epoch_{epochs}.pth') for f in (folder, whole))
     assert cut['meta']['updates'] == expected['meta']['updates'] == updates
     assert cut['meta']['epoch'] == expected['meta']['epoch']
@@ -116,15 +121,19 @@ def assert_the_same(folder, whole, updates, epochs=EPOCHS):
                 cut['state_dict'][name], tensor, rtol=2e-2, atol=1e-3)
 
 
+def start_the_host(machines):
+    """Alone, or another one might be it."""
+    agent = machines.start()
+    wait_for(lambda: port_in_use('127.0.0.1', int(machines.env['PORT'])),
+             agent)
+    return agent
+
+
 @pytest.mark.parametrize('optimizer', OPTIMIZERS)
 def test_machines_go_and_come_back(optimizer, digits, tmp_path):
     whole = whole_run(tmp_path / 'whole', digits, 8, optimizer=optimizer)
     machines = Machines(tmp_path / 'cut', digits, 8, optimizer)
-    first = machines.start()
-    # Or the other one might be the host.
-    wait_for(lambda: port_in_use('127.0.0.1', int(machines.env['PORT'])),
-             first)
-    second = machines.start()
+    first, second = start_the_host(machines), machines.start()
     machines.train(5, 2)
     machines.cut(f'{optimizer}: a machine is lost')
     lose(second)
@@ -154,6 +163,54 @@ def test_machines_go_and_come_back(optimizer, digits, tmp_path):
     for split in ('2 processes x 4 samples x 1 micro-batch',
                   '1 process x 4 samples x 2 micro-batches'):
         assert f'total_batch_size=8: {split}' in output
+
+
+def test_three_machines_for_sixteen_samples(digits, tmp_path):
+    settings = dict(samples=8, epochs=14)  # of one update
+    whole = whole_run(tmp_path / 'whole', digits, 16, **settings)
+    machines = Machines(
+        tmp_path / 'cut', digits, 16, nodes='1:3', alone=1, **settings)
+    agents = [start_the_host(machines), machines.start(), machines.start()]
+    machines.train(3, 3)
+    machines.cut('16 samples: one of three machines is lost')
+    lose(agents.pop())
+    machines.train(2, 2)
+    machines.cut('16 samples: it joins again')
+    agents.append(machines.start())
+    machines.train(2, 3)
+    assert [agent.wait(600) for agent in agents] == [0, 0, 0]
+    assert whole.wait(600) == 0, whole.output()
+    # Losses are averaged over other micro-batches: weights differ by that.
+    assert_the_same_updates(machines.work_dir, tmp_path / 'whole', 14)
+    assert ('total_batch_size=16: 1 process x 6 samples + 2 processes x 5 '
+            'samples' in ''.join(agent.output() for agent in agents))
+
+
+def test_what_is_refused_is_not_tried_again(digits, tmp_path):
+    machines = Machines(tmp_path, digits, 8, nodes='2')
+    machines.settings.append('optim_wrapper.agvm.anchor=bakbone')
+    agents = [machines.start(MAX_RESTARTS='3') for _ in range(2)]
+    assert [agent.wait() for agent in agents] == [1, 1]
+    output = ''.join(agent.output() for agent in agents)
+    assert output.count("agvm.anchor='bakbone'") == 1
+    assert 'Traceback' not in output
+
+
+def test_the_machine_at_which_all_meet_is_lost(digits, tmp_path):
+    machines = Machines(tmp_path, digits, 8)
+    first, second = start_the_host(machines), machines.start()
+    machines.train(5, 2)
+    lose(first)
+    assert second.wait() == 1
+    assert 'does not answer: the run ends' in second.output()
+    again = Machines(tmp_path, digits, 8, epochs=6, alone=0)
+    refused = again.start()
+    assert refused.wait() == 1
+    assert 'of an earlier run' in refused.output()
+    resumed = again.start('--resume')
+    assert resumed.wait() == 0, resumed.output()
+    assert 'Auto resumed from' in resumed.output()
+    assert len(recorded(tmp_path)) == 12
 
 
 def test_there_were_at_least_six_cuts():

@@ -23,6 +23,7 @@ from command_line.rendezvous import (
 
 from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import ROOT, call, free_port
+from tests.faults.training import children
 
 LAUNCH = ROOT / 'tools/command_line/launch.py'
 
@@ -193,6 +194,22 @@ def test_agents_end_with_the_one_at_which_they_meet(tmp_path):
     codes, lines = agents.end()
     assert codes == [-signal.SIGKILL, 1]
     assert 'does not answer' in lines[1]
+
+
+def test_a_machine_that_stands_still_is_left_behind(tmp_path):
+    agents = Agents(tmp_path, 'waits', 'waits', nodes='1:2')
+    agents.options['RDZV_CONF'] = 'keep_alive_interval=1,last_call_timeout=9'
+    agents.start()
+    agents.wait_for(lambda: port_in_use('127.0.0.1', int(agents.port)))
+    agents.start()
+    agents.wait_for((tmp_path / 'started_1').exists)
+    rank, = children(agents.agents[1].pid)
+    for process in (agents.agents[1].pid, rank):
+        os.kill(process, signal.SIGSTOP)
+    agents.wait_for(lambda: agents.started(0)[1:] == ['1 1'])
+    for process in (rank, *(agent.pid for agent in agents.agents)):
+        os.kill(process, signal.SIGKILL)
+    agents.end()
 
 
 @pytest.mark.parametrize(('variables', 'told'), [

@@ -1,6 +1,7 @@
 """torchrun's agent for a run whose machines may go, and come back."""
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -15,12 +16,7 @@ from torch.distributed.elastic.agent.server.api import (
     RunResult,
     WorkerState,
 )
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.rendezvous.api import (
-    RendezvousClosedError,
-    RendezvousError,
-    RendezvousTimeoutError,
-)
+from torch.distributed.elastic.rendezvous.api import RendezvousError
 
 from .agents import (
     PREEMPTED,
@@ -30,36 +26,14 @@ from .agents import (
     grace_seconds,
     is_refused,
 )
+from .ends import EndedError, LeavesError, why
 
+# Of torch 2.4: without it the run is closed for all.
+IS_RESTART = 'is_restart'
 # Agents read what others did once a second: rendezvous' own cache.
 NEWS_SECONDS = 3
 # In which the others take note of the end, before the store goes with us.
 HEARD_SECONDS = 10
-
-
-class EndedError(Exception):
-    """The run ends here because of what happened on another machine.
-
-    Args:
-        told (str): Why.
-        code (int): To exit with.
-    """
-
-    def __init__(self, told: str, code: int) -> None:
-        super().__init__(told)
-        self.code = code
-
-
-class LeavesError(SignalException):
-    """This machine leaves the run, which torchrun does not close for that.
-
-    Args:
-        code (int): To exit with.
-    """
-
-    def __init__(self, code: int) -> None:
-        super().__init__('machine leaves', signal.SIGTERM)
-        self.code = code
 
 
 class ElasticAgent(SignallingAgent):
@@ -116,6 +90,12 @@ class ElasticAgent(SignallingAgent):
             self.last_code = exit_code(result.failures)
         super()._stop_workers(worker_group, *args, **kwargs)
         self._ranks = set()
+
+    def _shutdown(self, *args: Any, **kwargs: Any) -> None:
+        if self._leaves and IS_RESTART in inspect.signature(
+                super()._shutdown).parameters:
+            kwargs[IS_RESTART] = True
+        super()._shutdown(*args, **kwargs)
 
     def _monitor_workers(self, worker_group: Any) -> RunResult:
         self._check_end()
@@ -228,21 +208,6 @@ class ElasticAgent(SignallingAgent):
         while (store.add('heard', 0) < self._worker_group.group_world_size
                and time.monotonic() < end):
             time.sleep(0.1)
-
-
-def why(error: Exception) -> str:
-    """What to say where machines do not meet.
-
-    Args:
-        error (Exception): Of torchrun's rendezvous, or of its store.
-    """
-    if isinstance(error, RendezvousTimeoutError):
-        return ('fewer machines than NNODES came in time (join_timeout of '
-                'RDZV_CONF): the run ends, and --resume goes on with it')
-    if isinstance(error, RendezvousClosedError):
-        return 'the run has ended: there is nothing to join'
-    return ('the machine at which all meet (MASTER_ADDR, PORT) does not '
-            'answer: the run ends, and --resume goes on with it')
 
 
 def _say(what: str) -> None:

@@ -82,10 +82,13 @@ def rendezvous_arguments(args: argparse.Namespace) -> list[str]:
             f'({error.strerror}): give an address of the machine at which '
             'all meet') from error
     own, name = _is_own(family, target[0]), run_name(args.training_script_args)
-    if own and port_in_use('', port) and not _meets(address, port, name):
+    taken = own and port_in_use('', port)
+    if taken and not _meets(address, port, name):
         raise ValueError(in_use(port))
     conf = [os.environ['RDZV_CONF']] if os.environ.get('RDZV_CONF') else []
-    if own and not _matches_machine_hostname(address):
+    if taken:
+        conf += ['is_host=0']  # Or torch tells of a port in use.
+    elif own and not _matches_machine_hostname(address):
         conf += ['is_host=1']  # torchrun would not see it.
     arguments = [
         '--rdzv_backend=c10d', f'--rdzv_endpoint={address}:{port}',

@@ -23,7 +23,8 @@ from .agents import (
     grace_seconds,
     is_refused,
 )
-from .elastic import ElasticAgent, EndedError, LeavesError, why
+from .elastic import ElasticAgent
+from .ends import EndedError, LeavesError, why
 from .rendezvous import (
     in_use,
     max_restarts,

@@ -172,6 +172,17 @@ def test_a_rank_that_fails_is_started_again(tmp_path):
     assert agents.started(0) == ['0 1', '1 1', '2 1']
 
 
+def test_restarts_are_used_up_on_all_agents(tmp_path):
+    agents = Agents(tmp_path, '3', 'waits', restarts='1')
+    agents.start()
+    agents.start()
+    codes, lines = agents.end()
+    assert codes == [3, 3]
+    assert [line.startswith('rank ') for line in lines].count(True) == 1
+    assert 'the run has ended on ' in ''.join(lines)
+    assert agents.started(0) == agents.started(1) == ['0 2', '1 2']
+
+
 @pytest.mark.parametrize(('code', 'expected'), [
     ('refused', 1), (str(PREEMPTED), PREEMPTED)])
 def test_what_is_not_tried_again_ends_all_agents(code, expected, tmp_path):
@@ -198,7 +209,7 @@ def test_agents_end_with_the_one_at_which_they_meet(tmp_path):
 
 def test_a_machine_that_stands_still_is_left_behind(tmp_path):
     agents = Agents(tmp_path, 'waits', 'waits', nodes='1:2')
-    agents.options['RDZV_CONF'] = 'keep_alive_interval=1,last_call_timeout=9'
+    agents.options['RDZV_CONF'] = 'keep_alive_interval=1,last_call_timeout=5'
     agents.start()
     agents.wait_for(lambda: port_in_use('127.0.0.1', int(agents.port)))
     agents.start()
@@ -206,7 +217,8 @@ def test_a_machine_that_stands_still_is_left_behind(tmp_path):
     rank, = children(agents.agents[1].pid)
     for process in (agents.agents[1].pid, rank):
         os.kill(process, signal.SIGSTOP)
-    agents.wait_for(lambda: agents.started(0)[1:] == ['1 1'])
+    alone = f'{int(agents.started(1)[0].split()[0]) + 1} 1'
+    agents.wait_for(lambda: agents.started(0)[-1] == alone)
     for process in (rank, *(agent.pid for agent in agents.agents)):
         os.kill(process, signal.SIGKILL)
     agents.end()

@@ -73,6 +73,8 @@ class ElasticAgent(SignallingAgent):
             return RunResult(state=WorkerState.SUCCEEDED)
         if result.is_failed():
             self._tell_end(exit_code(result.failures))
+        else:
+            self._let_spares_go()
         return result
 
     def _start_workers(self, worker_group: Any) -> dict[int, int]:
@@ -200,6 +202,14 @@ class ElasticAgent(SignallingAgent):
             self._wait_until_heard()
         except (RendezvousError, RuntimeError):
             return  # The machine at which all meet is gone.
+
+    def _let_spares_go(self) -> None:
+        """Close the run before its store goes with us: they ask for that."""
+        handler = self._worker_group.spec.rdzv_handler
+        state = handler._state_holder.state
+        if state.wait_list or getattr(state, 'redundancy_list', None):
+            handler.set_closed()
+            time.sleep(NEWS_SECONDS)
 
     def _wait_until_heard(self) -> None:
         """The store goes with the agent that hosts it: let all read it."""

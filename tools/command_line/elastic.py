@@ -1,6 +1,7 @@
 """torchrun's agent for a run whose machines may go, and come back."""
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -51,6 +52,7 @@ class ElasticAgent(SignallingAgent):
 
     last_code = 0
     _leaves = False
+    _stopping = False
     _failed = False
     _ranks: set[int] = frozenset()  # type: ignore
 
@@ -84,14 +86,24 @@ class ElasticAgent(SignallingAgent):
 
     def _stop_workers(self, worker_group: Any, *args: Any,
                       **kwargs: Any) -> None:
-        self._send(signal.SIGTERM)
-        result = self._pcontext and self._pcontext.wait(grace_seconds(), 0.1)
-        if result is None:
-            self._send(signal.SIGKILL)
-        elif result.is_failed():
-            self.last_code = exit_code(result.failures)
+        if not self._leaves:  # Or they have been told: twice ends them.
+            self._send(signal.SIGTERM)
+        self._stopping = True
+        if self._pcontext is not None:
+            result = self._pcontext.wait(grace_seconds(), 0.1)
+            if result is None:
+                self._send(signal.SIGKILL)
+                self.last_code = 128 + signal.SIGKILL
+            elif result.is_failed():
+                self.last_code = exit_code(result.failures)
         super()._stop_workers(worker_group, *args, **kwargs)
         self._ranks = set()
+        self._stopping = False
+
+    def _initialize_workers(self, worker_group: Any) -> None:
+        if self._leaves:
+            raise LeavesError(self.last_code)
+        super()._initialize_workers(worker_group)
 
     def _shutdown(self, *args: Any, **kwargs: Any) -> None:
         if self._leaves and IS_RESTART in inspect.signature(
@@ -112,7 +124,7 @@ class ElasticAgent(SignallingAgent):
             return result
         self.last_code = exit_code(result.failures)
         if self._leaves:
-            self._leave()
+            raise LeavesError(self.last_code)
         if is_refused(result.failures):
             self._remaining_restarts = 0
         elif self._others_change(worker_group):
@@ -127,30 +139,27 @@ class ElasticAgent(SignallingAgent):
         return result
 
     def _restart_workers(self, worker_group: Any) -> None:
-        if self._leaves:
-            self._stop_workers(worker_group)
-            self._leave()
         before = worker_group.group_world_size
         super()._restart_workers(worker_group)
         machines = worker_group.group_world_size
         if self._failed and machines < before:
             self._remaining_restarts += 1  # They failed as it was lost.
         self._failed = False
-        _say(f'the run goes on with {machines} of {before} machines, and may '
-             f'fail {self._remaining_restarts} times more (MAX_RESTARTS)')
+        _say(f'the run goes on with {machines} machines in the place of '
+             f'{before}, and may fail {self._remaining_restarts} times more '
+             '(MAX_RESTARTS)')
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self._leaves = True
+        if self._stopping:
+            return  # They are told already, and none is started after them.
         if not self._ranks:  # It waits for other machines.
-            self._leave()
+            raise LeavesError(PREEMPTED)
         super()._pass_on(number, frame)
         try:
             self._worker_group.store.set('leaves', '')
         except RuntimeError:
             return  # Its ranks know, and the others will miss it.
-
-    def _leave(self) -> None:
-        raise LeavesError(self.last_code if self._ranks else PREEMPTED)
 
     def _others_change(self, worker_group: Any) -> bool:
         """Whether ranks ended because machines join or leave."""
@@ -214,10 +223,11 @@ class ElasticAgent(SignallingAgent):
     def _wait_until_heard(self) -> None:
         """The store goes with the agent that hosts it: let all read it."""
         store, end = self._worker_group.store, time.monotonic() + HEARD_SECONDS
-        store.add('heard', 1)
-        while (store.add('heard', 0) < self._worker_group.group_world_size
-               and time.monotonic() < end):
-            time.sleep(0.1)
+        with contextlib.suppress(RuntimeError):  # The host has heard all.
+            store.add('heard', 1)
+            while (store.add('heard', 0) < self._worker_group.group_world_size
+                   and time.monotonic() < end):
+                time.sleep(0.1)
 
 
 def _say(what: str) -> None:

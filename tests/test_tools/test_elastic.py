@@ -1,6 +1,7 @@
 """The launcher of runs whose machines may change, with ranks of plain Python.
 
-Trainings are in tests/faults/test_elastic.py.
+Trainings are in tests/faults/test_elastic.py, and what takes longer here is
+run with those: bash tools/run_tests.sh --faults
 """
 from __future__ import annotations
 
@@ -172,6 +173,7 @@ def test_a_rank_that_fails_is_started_again(tmp_path):
     assert agents.started(0) == ['0 1', '1 1', '2 1']
 
 
+@pytest.mark.faults
 def test_restarts_are_used_up_on_all_agents(tmp_path):
     agents = Agents(tmp_path, '3', 'waits', restarts='1')
     agents.start()
@@ -195,6 +197,7 @@ def test_what_is_not_tried_again_ends_all_agents(code, expected, tmp_path):
     assert agents.started(0) == agents.started(1) == ['0 2']
 
 
+@pytest.mark.faults
 def test_agents_end_with_the_one_at_which_they_meet(tmp_path):
     agents = Agents(tmp_path, 'waits', 'waits')
     agents.start()
@@ -207,6 +210,7 @@ def test_agents_end_with_the_one_at_which_they_meet(tmp_path):
     assert 'does not answer' in lines[1]
 
 
+@pytest.mark.faults
 def test_a_machine_that_stands_still_is_left_behind(tmp_path):
     agents = Agents(tmp_path, 'waits', 'waits', nodes='1:2')
     agents.options['RDZV_CONF'] = 'keep_alive_interval=1,last_call_timeout=5'
@@ -231,6 +235,6 @@ def test_a_machine_that_stands_still_is_left_behind(tmp_path):
 ])
 def test_one_line_of_what_is_wrong(variables, told):
     output = call('bash', 'tools/dist_train.sh', 'a.py', 1, status=1,
-                  **variables)
+                  timeout=60, **variables)
     line, = output.splitlines()
     assert line.startswith(told)

@@ -85,11 +85,13 @@ def exit_code(failures: dict[int, Any]) -> int:
         failures (dict): torchrun's ``ProcessFailure`` of each rank.
 
     Returns:
-        int: ``PREEMPTED`` if a rank has it, or that of the first to fail; 128
-        and the signal's number if a signal ended it.
+        int: ``PREEMPTED`` if a rank has it, 1 if one was refused, or that of
+        the first to fail; 128 and the signal's number if a signal ended it.
     """
     if any(f.exitcode == PREEMPTED for f in failures.values()):
         return PREEMPTED
+    if is_refused(failures):
+        return 1
     first = min(failures.values(), key=lambda f: f.timestamp)
     return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
 

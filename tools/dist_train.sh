@@ -5,6 +5,8 @@
 #
 # GPUS counts the processes of this machine; without a GPU they run on CPUs.
 # Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment.
+# Machines that may go and come back: NNODES=1:4, MASTER_ADDR, PORT, MAX_RESTARTS
+# (docs/clusters.md).
 set -euo pipefail
 
 if [[ $# -lt 2 || ! $2 =~ ^[1-9][0-9]*$ ]]; then

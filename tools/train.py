@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Sequence
 
 import torch
+from command_line.agents import ROUND
 from command_line.configs import load_config
 from command_line.preflight import check_work_dir, check_wrapper
 from command_line.refusals import one_line
@@ -30,7 +31,7 @@ from agvm_mm.engine.runner import check_strategy, use_mixed_precision
 from agvm_mm.large_batch import resolve_here
 from agvm_mm.large_batch.settings import with_agvm
 from agvm_mm.recovery.parent import end_with_launcher
-from agvm_mm.recovery.resuming import settle_resume
+from agvm_mm.recovery.resuming import settle_elastic_resume, settle_resume
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -210,7 +211,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_data(cfg, args.config)
         check_strategy(cfg)
         check_work_dir(cfg.work_dir)
-        checkpoint = checkpoint_of(cfg)
+        times_formed = os.environ.get(ROUND)  # Of a run that is elastic.
+        formed_before = times_formed not in (None, '0')
+        # Or what it began with, which may be gone.
+        checkpoint = None if formed_before else checkpoint_of(cfg)
         if checkpoint is not None:
             check_checkpoint(checkpoint)
             if cfg.get('resume'):
@@ -222,8 +226,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             runner = RUNNERS.build(cfg)
             # MMEngine's own runners would take what last_checkpoint says.
-            settle_resume(runner)
-            if checkpoint is None and runner._resume:
+            if times_formed is None:
+                settle_resume(runner)
+            else:
+                settle_elastic_resume(runner, formed_before)
+            if checkpoint is None and runner._resume and runner._load_from:
                 check_checkpoint(runner._load_from)
                 check_resume(runner._load_from, with_agvm(cfg))
             runner.train()

@@ -7,6 +7,8 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+# In the environment of ranks that tools/dist_train.sh started.
+LAUNCHER = 'LAUNCHER_PID'
 
 
 def end_with_launcher() -> None:
@@ -20,3 +22,16 @@ def end_with_launcher() -> None:
             'TORCHELASTIC_RUN_ID' in os.environ):
         ctypes.CDLL(None, use_errno=True).prctl(
             PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if _launcher_is_gone():  # It died while this process imported torch.
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _launcher_is_gone() -> bool:
+    launcher = os.environ.get(LAUNCHER)
+    if launcher is None:
+        return False
+    try:
+        os.kill(int(launcher), 0)  # No signal, but the question.
+    except ProcessLookupError:
+        return True
+    return False

@@ -67,6 +67,50 @@ def settle_resume(runner: Runner) -> None:
     runner._load_from = path
 
 
+def settle_elastic_resume(runner: Runner, formed_before: bool) -> None:
+    """:func:`settle_resume` of a run that is formed anew by itself.
+
+    Then it goes on from its newest checkpoint, or begins as it was told if
+    there is none yet.
+
+    Args:
+        runner (Runner or FlexibleRunner): Its ``resume`` and ``load_from`` are
+            set.
+        formed_before (bool): Whether it is not the first time, the same on
+            every rank.
+
+    Raises:
+        ValueError: As :func:`settle_resume`; and on every rank, if the first
+            time there are checkpoints that are not to be resumed: they would
+            be, the second time.
+    """
+    told = runner._resume, runner._load_from
+    if formed_before:
+        runner._resume, runner._load_from = True, None
+        settle_resume(runner)
+        if not runner._resume:
+            runner._resume, runner._load_from = told
+        return
+    if told != (True, None):
+        found = [
+            find_newest(*_places(runner)).path if is_main_process() else None
+        ]
+        broadcast_object_list(found)
+        named = told[0] if isinstance(told[0], str) else told[0] and told[1]
+        if found[0] is not None and not _same(found[0], named):
+            raise ValueError(
+                f'{runner.work_dir} holds {os.path.basename(found[0])} of an '
+                'earlier run, from which this one would go on when its '
+                'machines change: add --resume to go on from it now, or name '
+                'another --work-dir')
+    settle_resume(runner)
+
+
+def _same(path: str, named: str | bool) -> bool:
+    return isinstance(named, str) and os.path.exists(
+        named) and os.path.samefile(path, named)
+
+
 def _places(runner: Runner) -> tuple[str, str | None, str]:
     """Where a run's checkpoints are, and the end of their names."""
     work_dir = runner.work_dir

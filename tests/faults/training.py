@@ -36,12 +36,13 @@ class Training:
         work_dir (Path): Its work dir; the log goes there too.
         ranks (int): Processes; 1 for none but tools/train.py.
         arguments (Sequence[str]): For tools/train.py.
+        **env (str): For tools/dist_train.sh, which one process then has too.
     """
 
     def __init__(self, config: Path, work_dir: Path, ranks: int,
-                 arguments: Sequence[str]) -> None:
+                 arguments: Sequence[str], **env: str) -> None:
         command = [sys.executable, str(ROOT / 'tools/train.py'), str(config)]
-        self.launched = ranks > 1
+        self.launched = ranks > 1 or bool(env)
         if self.launched:
             command = [
                 'bash',
@@ -59,11 +60,12 @@ class Training:
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=dict(
-                    os.environ,
-                    PATH=path,
-                    PORT=free_port(),
-                    OMP_NUM_THREADS='1'),
+                env={
+                    **os.environ, 'PATH': path,
+                    'PORT': free_port(),
+                    'OMP_NUM_THREADS': '1',
+                    **env
+                },
                 start_new_session=True)
 
     def output(self) -> str:

@@ -64,6 +64,12 @@ def test_two_machines(digits, tmp_path):
     assert rows[-1]['agvm/num_replicas'] == 3
 
 
+def test_the_elastic_line():
+    """Which tests/faults/test_elastic.py starts, on one machine."""
+    assert command(PAGE, 'NNODES=1:4') == command(PAGE, BY_HAND).replace(
+        'NNODES=2 NODE_RANK=0', 'NNODES=1:4')
+
+
 def test_the_job_script(digits, tmp_path):
     """Under a stand-in for Slurm: see tests/slurm.py."""
     stand_in(tmp_path / 'bin')

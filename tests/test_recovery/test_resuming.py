@@ -1,10 +1,13 @@
 """All ranks go on from one checkpoint, or none does."""
 import ctypes
+import logging
 import os
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
+from agvm_mm.recovery.resuming import settle_elastic_resume
 from tests.distributed import run_ranks
 from tests.test_recovery.runs import log_of, train
 
@@ -58,3 +61,39 @@ def test_a_rank_that_does_not_see_it_ends_all_in_one_sentence(tmp_path):
     assert said[0] == said[1]
     assert f'{tmp_path}/epoch_3.pth is to be resumed, but processes on ' in (
         said[0])
+
+
+def settled(work_dir, formed_before, resume=False, load_from=None):
+    """What an elastic run goes on from, or how it is refused."""
+    runner = SimpleNamespace(
+        work_dir=str(work_dir),
+        hooks=[],
+        logger=logging.getLogger('elastic'),
+        _resume=resume,
+        _load_from=load_from)
+    settle_elastic_resume(runner, formed_before)
+    return runner._resume, runner._load_from
+
+
+def test_an_elastic_run_goes_on_by_itself(tmp_path):
+    for told in ((False, None), (False, 'backbone.pth'), (True, 'old.pth'),
+                 ('old.pth', None)):
+        # Nothing is saved yet: as it was told, each time.
+        assert settled(tmp_path, False, *told) == told
+        assert settled(tmp_path, True, *told) == told
+    train(tmp_path)
+    newest = str(tmp_path / 'epoch_3.pth')
+    for told in ((False, None), (False, 'backbone.pth'), (True, 'old.pth'),
+                 ('old.pth', None), (True, None)):
+        assert settled(tmp_path, True, *told) == (True, newest)
+
+
+def test_an_elastic_run_takes_no_checkpoint_of_another(tmp_path):
+    train(tmp_path)
+    newest, older = (str(tmp_path / f'epoch_{n}.pth') for n in (3, 2))
+    assert settled(tmp_path, False, True) == (True, newest)
+    for told in ((True, newest), (newest, None)):
+        assert settled(tmp_path, False, *told) == told
+    for told in ((False, None), (False, newest), (True, older), (older, None)):
+        with pytest.raises(ValueError, match=r'epoch_3\.pth of an earlier'):
+            settled(tmp_path, False, *told)

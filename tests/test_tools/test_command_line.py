@@ -126,6 +126,8 @@ def test_who_tells(rank, local_rank, error, told, tmp_path, monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', str(local_rank))
     file = tmp_path / 'error.json'
     monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(file))
+    waits = []  # for the rank that tells
+    monkeypatch.setattr('command_line.refusals.time.sleep', waits.append)
     mistake = dict(
         FileNotFoundError=lambda: load_config('gone.py'),
         ValueError=lambda: check_spelling(Config(dict(total_batchsize=4))))
@@ -133,6 +135,7 @@ def test_who_tells(rank, local_rank, error, told, tmp_path, monkeypatch):
         mistake[error.__name__]()
     assert ended.value.code == 1 or str(ended.value.code).startswith('tool.py')
     assert (ended.value.code != 1) == told
+    assert bool(waits) != told
     # The launcher then adds nothing.
     assert json.loads(file.read_text())['message'].startswith('refused: ')
 

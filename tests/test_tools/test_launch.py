@@ -101,3 +101,19 @@ def test_ranks_end_with_a_launcher_that_is_killed(tmp_path):
     launched = Launched(tmp_path, 'never')
     assert launched.end(signal.SIGKILL) == -signal.SIGKILL
     assert launched.got() == []
+
+
+def test_a_rank_ends_whose_launcher_died_before(tmp_path):
+    launcher = subprocess.Popen([sys.executable, '-c', ''])
+    launcher.wait()
+    script = tmp_path / 'rank.py'
+    script.write_text(RANK)
+    rank = subprocess.run(
+        [sys.executable, str(script), str(tmp_path), '0'],
+        env=dict(
+            os.environ,
+            RANK='0',
+            TORCHELASTIC_RUN_ID='run',
+            LAUNCHER_PID=str(launcher.pid)),
+        timeout=60)
+    assert rank.returncode == -signal.SIGKILL

@@ -12,8 +12,11 @@ from typing import Iterator
 
 import agvm_mm
 
-from .launch import SAID
+from .agents import SAID
 
+# Of a launcher that asks for the reason.
+ERROR_FILE = 'TORCHELASTIC_ERROR_FILE'
+FIRST_SECONDS = 10
 OWN = tuple(
     str(folder) + os.sep
     for folder in (Path(agvm_mm.__file__).parent, Path(__file__).parents[1]))
@@ -42,6 +45,10 @@ def one_line(tool: str) -> Iterator[None]:
         each_machine = isinstance(error, OSError)
         _tell_launcher(said)
         first = _rank('LOCAL_RANK' if each_machine else 'RANK') == 0
+        if not first and ERROR_FILE in os.environ:
+            # The launcher ends all ranks with the first that ends, and the
+            # one that is to tell may be slower.
+            time.sleep(FIRST_SECONDS)
         sys.exit(said if first else 1)
 
 
@@ -64,7 +71,7 @@ def _rank(variable: str) -> int:
 
 
 def _tell_launcher(said: str) -> None:
-    file = os.environ.get('TORCHELASTIC_ERROR_FILE')
+    file = os.environ.get(ERROR_FILE)
     if file:
         stamp = str(int(time.time()))
         Path(file).write_text(

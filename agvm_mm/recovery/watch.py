@@ -50,6 +50,8 @@ def shared_store(rank: int, timeout: float) -> dist.TCPStore:
 class Watch:
     """Writes what this rank does to a store, and looks what the others do.
 
+    Whether a key is there a counter tells: ``check`` is of torch 2.1.
+
     Args:
         store (TCPStore): Of all ranks.
         rank (int): This one.
@@ -86,7 +88,7 @@ class Watch:
                 self._write()
                 if self._stopped.wait(self.beat):
                     return
-                if self.store.check(['over']):
+                if self.store.add('over', 0):
                     self._leave()
                 if self._late() > 0 and self.store.add('judges', 1) == 1:
                     self._judge()
@@ -110,11 +112,12 @@ class Watch:
         self._beats += 1
         record = dict(self.record(), beat=self._beats)
         self.store.set(str(self.rank), json.dumps(record))
+        self.store.add(f'{self.rank} wrote', 1)
 
     def _read(self) -> dict[int, dict]:
         ranks = [
             rank for rank in range(self.world_size)
-            if self.store.check([str(rank)])
+            if self.store.add(f'{rank} wrote', 0)
         ]
         return {rank: json.loads(self.store.get(str(rank))) for rank in ranks}
 
@@ -130,7 +133,7 @@ class Watch:
             self.store.add('judges', -1)
             return
         _tell(verdict(before, now, self.world_size, self.timeout))
-        self.store.set('over', '')
+        self.store.add('over', 1)
         self._leave()
 
     def _leave(self) -> None:

@@ -157,7 +157,7 @@ class ElasticAgent(SignallingAgent):
             raise LeavesError(PREEMPTED)
         super()._pass_on(number, frame)
         try:
-            self._worker_group.store.set('leaves', '')
+            self._worker_group.store.add('leaves', 1)
         except RuntimeError:
             return  # Its ranks know, and the others will miss it.
 
@@ -168,7 +168,7 @@ class ElasticAgent(SignallingAgent):
             while time.monotonic() < end:
                 self._check_end()
                 if (worker_group.spec.rdzv_handler.num_nodes_waiting()
-                        or worker_group.store.check(['leaves'])):
+                        or worker_group.store.add('leaves', 0)):
                     return True
                 time.sleep(0.1)
         except (RendezvousError, RuntimeError):
@@ -188,7 +188,7 @@ class ElasticAgent(SignallingAgent):
         """
         store = self._worker_group.store
         try:
-            if store is None or not store.check(['end']):
+            if store is None or not store.add('ended', 0):
                 return
             code, host = json.loads(store.get('end'))
         except RuntimeError as error:
@@ -207,6 +207,7 @@ class ElasticAgent(SignallingAgent):
         try:
             store = self._worker_group.store
             store.set('end', json.dumps([code, socket.gethostname()]))
+            store.add('ended', 1)  # To ask for it, check is of torch 2.1.
             self._worker_group.spec.rdzv_handler.set_closed()
             self._wait_until_heard()
         except (RendezvousError, RuntimeError):

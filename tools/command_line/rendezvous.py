@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -162,14 +163,15 @@ def _meets(address: str, port: int, name: str) -> bool:
         with contextlib.suppress(RuntimeError):
             store = TCPStore(
                 address, port, is_master=False, wait_for_workers=False)
-            found.append(store.check([f'torch.rendezvous.{name}']))
+            store.wait([f'torch.rendezvous.{name}'], timedelta(seconds=1))
+            found.append(True)
 
     # A program that says nothing is waited for without an end, in spite of
     # any timeout.
     asking = threading.Thread(target=look, daemon=True)
     asking.start()
     asking.join(ANSWER_SECONDS)
-    return found == [True]
+    return bool(found)
 
 
 def _address_towards(family: int, target: Any, address: str) -> str | None:

@@ -8,10 +8,11 @@ import pickle
 from typing import Sequence
 
 import torch
-from command_line.configs import load_config
+from command_line.configs import load_config, samples_per_gpu
 from command_line.preflight import check_work_dir, check_wrapper
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 
 import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
@@ -23,7 +24,7 @@ from agvm_mm.compat.checkpoint import (
     refusal,
 )
 from agvm_mm.engine.runner import check_strategy, use_mixed_precision
-from agvm_mm.large_batch import resolve_here
+from agvm_mm.large_batch import find_samples, resolve_here
 from agvm_mm.large_batch.settings import with_agvm
 from agvm_mm.recovery.parent import end_with_launcher
 from agvm_mm.recovery.resuming import settle_resume
@@ -63,10 +64,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='change settings of the config, as optim_wrapper.agvm.interval=5')
     parser.add_argument(
         '--samples-per-gpu',
-        type=int,
+        type=samples_per_gpu,
         metavar='M',
-        help='the most samples that a process takes at once; the total batch '
-        'is kept by accumulation (default: max_samples_per_gpu of the config)')
+        help='the most samples that a process takes at once, or auto to find '
+        'that before training; the total batch is kept by accumulation '
+        '(default: max_samples_per_gpu of the config)')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -185,12 +187,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_checkpoint(checkpoint)
             if cfg.get('resume'):
                 check_resume(checkpoint, with_agvm(cfg))
+        found = None
         if 'total_batch_size' in cfg or args.samples_per_gpu is not None:
             # Under any runner, and refused before it is built.
+            cfg, found = find_samples(cfg, args.launcher)
             cfg = resolve_here(cfg, args.launcher)
         check_wrapper(cfg, args.launcher)
         try:
             runner = RUNNERS.build(cfg)
+            if found is not None:
+                print_log(found, 'current')
             # MMEngine's own runners would take what last_checkpoint says.
             settle_resume(runner)
             if checkpoint is None and runner._resume:

@@ -5,6 +5,7 @@ from .launch import resolve_here, world_size
 from .loops import TotalBatchEpochLoop, TotalBatchIterLoop
 from .loss_weights import LossWeightHook
 from .plan import updates_per_epoch
+from .probe.find import find_samples
 from .rules import linear_lr, square_root_lr
 from .sampler import TotalBatchSampler
 from .seeded_updates import SeededUpdatesHook
@@ -15,6 +16,7 @@ __all__ = [
     'LossWeightHook', 'MicroBatchSampler', 'SeededUpdatesHook',
     'TotalBatchEpochLoop', 'TotalBatchIterLoop', 'TotalBatchSampler',
     'TotalBatchSizeHook', 'UpdateEMAHook', 'UpdateParamSchedulerHook',
-    'auto_begin', 'linear_lr', 'resolve', 'resolve_here', 'split_batch',
-    'square_root_lr', 'updates_per_epoch', 'warm_up_updates', 'world_size'
+    'auto_begin', 'find_samples', 'linear_lr', 'resolve', 'resolve_here',
+    'split_batch', 'square_root_lr', 'updates_per_epoch', 'warm_up_updates',
+    'world_size'
 ]

@@ -10,12 +10,12 @@ import statistics
 from pathlib import Path
 from typing import Sequence
 
-from command_line.configs import load_config
+from command_line.configs import load_config, samples_per_gpu
 from command_line.console import new_console
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
 from partitions.models import silently
-from plans.memory import describe_memory
+from plans.memory import OF_MICRO_BATCH, describe_memory
 from rich.table import Table
 
 from agvm_mm.engine.logs import modules_of, read_log
@@ -29,7 +29,16 @@ from agvm_mm.large_batch.plan import (
     make_plan,
     num_train_images,
 )
-from agvm_mm.large_batch.settings import type_name, wrappers_of
+from agvm_mm.large_batch.settings import (
+    finds_samples,
+    type_name,
+    wrappers_of,
+)
+
+FOUND_LATER = (
+    "max_samples_per_gpu='auto': what a GPU takes at once is found when the "
+    'training starts. This plan has the fewest micro-batches, so the fewest '
+    'replicas; updates and learning rates are those of any number')
 
 
 def describe(cfg: Config,
@@ -172,9 +181,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         '--gpus', type=int, required=True, help='processes of the run')
     parser.add_argument(
         '--samples-per-gpu',
-        type=int,
+        type=samples_per_gpu,
         metavar='M',
-        help='the most samples that a GPU takes at once\n'
+        help='the most samples that a GPU takes at once, or auto\n'
         '(default: max_samples_per_gpu of the config)')
     parser.add_argument(
         '--from',
@@ -194,8 +203,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg = load_config(args.config, args.cfg_options)
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
+        found_later = finds_samples(cfg)
+        if found_later:
+            cfg.max_samples_per_gpu = cfg.get('total_batch_size')
         plan = make_plan(cfg, args.gpus)
-        memory = describe_memory(cfg, plan)
+        memory = [
+            line for line in describe_memory(cfg, plan)
+            if not (found_later and line[0] == OF_MICRO_BATCH)
+        ]
         for name in wrappers_of(cfg):
             title = Path(args.config).stem
             console.print(title if name is None else f'{title}: {name}')
@@ -211,6 +226,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                           'second half')
             console.print(noise)
             console.print(verdict)
+        if found_later:
+            console.print(FOUND_LATER)
         for name in wrappers_of(cfg):
             for doubt in doubts(cfg, plan, name):
                 console.print(doubt)

@@ -24,7 +24,7 @@ from ..launch import world_size
 from ..samples import batch_unit, even_dealer
 from ..settings import finds_samples, type_name
 from ..total_batch import fewest_replicas, fit, split_batch
-from .margin import MARGIN, margin_kept
+from .margin import margin_kept
 from .rehearsal import Rehearsal
 from .search import largest_that_fits
 
@@ -42,8 +42,8 @@ def find_samples(cfg: Config,
     training set (see :class:`~agvm_mm.large_batch.probe.images.
     LargestSamples`), on all processes at once; micro-batches are doubled until
     memory is out on one of them, then bisected. Sizes that no micro-batch of
-    this total batch can have are not tried. A tenth of the memory is kept
-    free.
+    this total batch can have are not tried. A margin is kept; see
+    :func:`~agvm_mm.large_batch.probe.margin.margin_kept`.
 
     Nothing of the run is touched: there is none yet. Random generators stand
     where they stood. The process group, which the run needs, is made.
@@ -83,26 +83,25 @@ def find_samples(cfg: Config,
         all_reduce(verdict, 'min')
         return bool(verdict)
 
-    with own_generators(SEED), _cudnn_as(cfg), margin_kept(device):
+    with own_generators(SEED), _cudnn_as(cfg), margin_kept(device) as kept:
         found = largest_that_fits(fits, sorted(counts))
     if found.fits is None:
         reason = next(filter(None, all_gather_object(rehearsal.refusal)))
         raise ValueError(
-            f"max_samples_per_gpu='auto': not even {found.too_large} "
-            f'{_samples(found.too_large)}{rehearsal.size} fits into the '
-            f'memory of a process ({reason}): make the images of '
-            'train_dataloader.dataset.pipeline smaller, train in mixed '
-            'precision (--amp), or keep fewer activations (with_cp=True in '
-            'model.backbone)')
+            "max_samples_per_gpu='auto': a process has no memory for "
+            f'{rehearsal.described(found.too_large)} ({reason}): make the '
+            'images of train_dataloader.dataset.pipeline smaller, train in '
+            'mixed precision (--amp), or keep fewer activations (with_cp=True '
+            'in model.backbone)')
     cfg = copy.deepcopy(cfg)
     cfg.max_samples_per_gpu = found.fits
     rest = (f'{found.too_large} do not' if found.too_large else
             'this total batch asks for no more')
     return cfg, (
-        f"max_samples_per_gpu='auto': {found.fits} {_samples(found.fits)}"
-        f'{rehearsal.size} fit on each of {processes} processes with '
-        f'{MARGIN:.0%} of the free memory to spare, {rest}; found by '
-        f'{found.tries} tries in {time.monotonic() - begin:.0f} seconds')
+        f"max_samples_per_gpu='auto': {rehearsal.described(found.fits)} fit "
+        f'on each of {processes} processes, with {kept / 2**20:,.0f} MiB of '
+        f'memory to spare, {rest}; found by {found.tries} tries in '
+        f'{time.monotonic() - begin:.0f} seconds')
 
 
 def possible_micro_batches(cfg: Config, processes: int) -> dict[int, int]:
@@ -170,7 +169,3 @@ def _cudnn_as(cfg: Config) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
-
-
-def _samples(count: int) -> str:
-    return 'sample' if count == 1 else 'samples'

@@ -12,10 +12,14 @@ from mmengine.dist import get_world_size
 # see: larger images and more objects than those that were found, memory in
 # pieces, communication, validation, checkpoints.
 MARGIN = 0.1
+# On a CPU no less than this, in bytes, of a single process and of one of
+# several: libraries that are loaded later, and threads, as those of gloo's
+# connections, take address space, each thread 64 MiB and more.
+LEAST_ALONE, LEAST_OF_SEVERAL = 256 * 2**20, 640 * 2**20
 
 
 @contextmanager
-def margin_kept(device: str) -> Iterator[None]:
+def margin_kept(device: str) -> Iterator[int]:
     """Within, memory is out before all of it is taken.
 
     On a CPU the limit is the process's own (``RLIMIT_AS``): of what is free on
@@ -24,13 +28,16 @@ def margin_kept(device: str) -> Iterator[None]:
 
     Args:
         device (str): 'cuda' or 'cpu'.
+
+    Yields:
+        int: Bytes that are kept.
     """
     if device == 'cuda':
         free, _ = torch.cuda.mem_get_info()
-        held = torch.empty(
-            int(MARGIN * free), dtype=torch.uint8, device=device)
+        kept = int(MARGIN * free)
+        held = torch.empty(kept, dtype=torch.uint8, device=device)
         try:
-            yield
+            yield kept
         finally:
             del held
         return
@@ -42,10 +49,12 @@ def margin_kept(device: str) -> Iterator[None]:
     free = _free() // ranks
     if soft != resource.RLIM_INFINITY:
         free = min(free, soft - taken)
+    least = LEAST_ALONE if get_world_size() == 1 else LEAST_OF_SEVERAL
+    kept = max(int(MARGIN * free), least)
     resource.setrlimit(resource.RLIMIT_AS,
-                       (taken + int((1 - MARGIN) * free), hard))
+                       (taken + max(free - kept, 0), hard))
     try:
-        yield
+        yield kept
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 

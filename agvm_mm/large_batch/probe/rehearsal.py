@@ -54,7 +54,6 @@ class Rehearsal:
     Attributes:
         refusal (str, optional): What the last error said that memory was out;
             None if it was not.
-        size (str): Of the samples, in words.
     """
 
     def __init__(self, cfg: Config, world_size: int, device: str) -> None:
@@ -64,7 +63,6 @@ class Rehearsal:
         self._model: nn.Module | None = None
         self._samples: LargestSamples | None = None
         self.refusal: str | None = None
-        self.size = ''
 
     def fits(self, samples: int, counts: int) -> bool:
         """Whether updates with micro-batches of a size can be made.
@@ -92,13 +90,22 @@ class Rehearsal:
             self._free()
         return self.refusal is None
 
+    def described(self, samples: int) -> str:
+        """Samples in words, with their size if they are images.
+
+        Args:
+            samples (int): How many.
+        """
+        told = f'{samples} sample{"s" if samples > 1 else ""}'
+        if self._samples is None or not self._samples.height:
+            return told
+        return (f'{told} of up to {self._samples.height} x '
+                f'{self._samples.width}')
+
     def _train(self, samples: int, counts: int) -> None:
         self.refusal = None
         if self._samples is None:
             self._samples = LargestSamples(self._cfg.train_dataloader)
-            height, width = self._samples.height, self._samples.width
-            if height:
-                self.size = f' of up to {height} x {width}'
         if self._model is None:
             self._model = self._build_model()
         model = self._model

@@ -27,8 +27,8 @@ def test_it_finds_what_fits_and_trains_at_it(digits, tmp_path):
                    RETINANET)
     line, = re.findall("max_samples_per_gpu='auto': .*", output)
     found, beyond = map(int, re.search(
-        r"'auto': (\d+) samples of up to 320 x 320 fit on each of 1 "
-        r'processes, with 256 MiB of memory to spare, (\d+) do not;',
+        r"'auto': samples_per_gpu=(\d+) of up to 320 x 320 fits on each of 1 "
+        r'processes, with 256 MiB of memory to spare, (\d+) does not;',
         line).groups())
     assert beyond == 2 * found
     cfg = Config.fromfile(tmp_path / RETINANET.name)
@@ -53,6 +53,7 @@ def test_nothing_fits(processes, digits, tmp_path):
     line, = (line for line in output.splitlines() if 'train.py: ' in line)
     assert re.match(
         r"train\.py: max_samples_per_gpu='auto': a process has no memory for "
-        r'1 sample of up to 2048 x 2048 \(.*allocate.*\): make the ', line)
+        r'samples_per_gpu=1 of up to 2048 x 2048 \(.*allocate.*\): make the ',
+        line)
     assert 'Traceback' not in output
     assert not list(tmp_path.rglob('*.log'))

@@ -21,8 +21,8 @@ ENTRIES = [
 ]
 # Whose sentences are what the tool is asked for, or a page of their own.
 TABLES = ('known.py', 'make_digits.py', 'memory.py', 'optimizer_table.py',
-          'plan.py', 'plot_variance.py', 'pretrain_digits.py',
-          'show_partition.py')
+          'out_of_memory.py', 'plan.py', 'plot_variance.py',
+          'pretrain_digits.py', 'show_partition.py')
 NO_MESSAGES = (
     # Of torch, as it is searched for.
     r'GLOBAL (\S+) was not an allowed',
@@ -30,11 +30,19 @@ NO_MESSAGES = (
     r'unsupported GLOBAL (\S+) whose',
     r'(getattr\(.*?\)) is asked for',
     'Weights only load failed',
+    'Expected more than 1 value per channel',
+    # Files of the operating system.
+    '/proc/',
     # A script, whose place in the message is kept short on the page.
     'import sys, torch; c = torch.load(',
     'the only one',
     # Told of what went well, or a part of a warning.
     'Auto resumed from',
+    "max_samples_per_gpu='auto': samples_per_gpu=",
+    'this total batch asks for no more',
+    f'{VARIES} does not',
+    'of up to ',
+    'of a size not known',
     'The best checkpoint with',
     f'{VARIES} is published to',
     'last_checkpoint (names',

@@ -89,19 +89,19 @@ def find_samples(cfg: Config,
         reason = next(filter(None, all_gather_object(rehearsal.refusal)))
         raise ValueError(
             "max_samples_per_gpu='auto': a process has no memory for "
-            f'{rehearsal.described(found.too_large)} ({reason}): make the '
-            'images of train_dataloader.dataset.pipeline smaller, train in '
-            'mixed precision (--amp), or keep fewer activations (with_cp=True '
-            'in model.backbone)')
+            f'samples_per_gpu={found.too_large} {rehearsal.size} ({reason}): '
+            'make the images of train_dataloader.dataset.pipeline smaller, '
+            'train in mixed precision (--amp), or keep fewer activations '
+            '(with_cp=True in model.backbone)')
     cfg = copy.deepcopy(cfg)
     cfg.max_samples_per_gpu = found.fits
-    rest = (f'{found.too_large} do not' if found.too_large else
+    rest = (f'{found.too_large} does not' if found.too_large else
             'this total batch asks for no more')
     return cfg, (
-        f"max_samples_per_gpu='auto': {rehearsal.described(found.fits)} fit "
-        f'on each of {processes} processes, with {kept / 2**20:,.0f} MiB of '
-        f'memory to spare, {rest}; found by {found.tries} tries in '
-        f'{time.monotonic() - begin:.0f} seconds')
+        f"max_samples_per_gpu='auto': samples_per_gpu={found.fits} "
+        f'{rehearsal.size} fits on each of {processes} processes, with '
+        f'{kept / 2**20:,.0f} MiB of memory to spare, {rest}; found by '
+        f'{found.tries} tries in {time.monotonic() - begin:.0f} seconds')
 
 
 def possible_micro_batches(cfg: Config, processes: int) -> dict[int, int]:

@@ -34,7 +34,7 @@ UPDATES = 2  # the second has the optimizer's state from its beginning
 # SyncBN, which has those of other processes too, may train on it.
 ONE_VALUE = 'Expected more than 1 value per channel'
 AVERAGING = ('EMAHook', 'UpdateEMAHook')
-HUB = 'samples per process'
+HUB = 'agvm_mm.probe'
 # Settings that are not of MMEngine's own wrappers.
 OF_AGVM = ('type', 'constructor', 'paramwise_cfg', 'optimizer', 'agvm',
            'clip_grad_range')
@@ -54,6 +54,7 @@ class Rehearsal:
     Attributes:
         refusal (str, optional): What the last error said that memory was out;
             None if it was not.
+        size (str): Of the largest sample, in words.
     """
 
     def __init__(self, cfg: Config, world_size: int, device: str) -> None:
@@ -63,6 +64,7 @@ class Rehearsal:
         self._model: nn.Module | None = None
         self._samples: LargestSamples | None = None
         self.refusal: str | None = None
+        self.size = 'of a size not known'
 
     def fits(self, samples: int, counts: int) -> bool:
         """Whether updates with micro-batches of a size can be made.
@@ -90,22 +92,13 @@ class Rehearsal:
             self._free()
         return self.refusal is None
 
-    def described(self, samples: int) -> str:
-        """Samples in words, with their size if they are images.
-
-        Args:
-            samples (int): How many.
-        """
-        told = f'{samples} sample{"s" if samples > 1 else ""}'
-        if self._samples is None or not self._samples.height:
-            return told
-        return (f'{told} of up to {self._samples.height} x '
-                f'{self._samples.width}')
-
     def _train(self, samples: int, counts: int) -> None:
         self.refusal = None
         if self._samples is None:
             self._samples = LargestSamples(self._cfg.train_dataloader)
+            if self._samples.height:
+                self.size = (f'of up to {self._samples.height} x '
+                             f'{self._samples.width}')
         if self._model is None:
             self._model = self._build_model()
         model = self._model

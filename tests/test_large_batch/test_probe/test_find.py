@@ -95,8 +95,9 @@ def test_what_fits_is_found_and_trained(runner_type, tmp_path):
     log, = tmp_path.glob('*/*.log')
     line, = (line for line in log.read_text().splitlines()
              if "max_samples_per_gpu='auto': " in line)
-    assert ('4 samples fit on each of 1 processes, with 256 MiB of memory to '
-            'spare, 8 do not; found by 4 tries in') in line
+    assert ('samples_per_gpu=4 of a size not known fits on each of 1 '
+            'processes, with 256 MiB of memory to spare, 8 does not; found by '
+            '4 tries in') in line
     with room(600), pytest.raises(RuntimeError, match='allocate'):
         train(
             config(
@@ -141,8 +142,9 @@ def test_nothing_is_touched(tmp_path):
 
 def test_nothing_fits(tmp_path):
     with room(300), pytest.raises(
-            ValueError, match="'auto': a process has no memory for 1 sample "
-            r'\(.*allocate.*\): make the images'):
+            ValueError,
+            match="'auto': a process has no memory for samples_per_gpu=1 of a "
+            r'size not known \(.*allocate.*\): make the images'):
         find_samples(config(tmp_path, 'nothing'), 'none')
 
 
@@ -154,7 +156,7 @@ def of_two_ranks(rank, work_dir):
         launcher='pytorch',
         total_batch_size=32,
         model_wrapper_cfg=dict(type='CPUDistributedDataParallel'))
-    with room(1900 if rank else 1000):
+    with room(1900 if rank else 1100):
         found, _ = find_samples(cfg, 'pytorch')
         runner = train(cfg)
     assert runner.cfg.max_samples_per_gpu == found.max_samples_per_gpu
@@ -170,7 +172,7 @@ def test_ranks_take_the_smaller_answer(tmp_path):
     assert ours == theirs == 4
     # The rank that has the room knows why as well.
     assert said == says
-    assert 'no memory for 1 sample (' in said
+    assert 'no memory for samples_per_gpu=1 of a size not known (' in said
 
 
 def test_other_errors_are_the_configs_own(tmp_path):

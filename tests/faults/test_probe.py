@@ -51,9 +51,10 @@ def test_nothing_fits(processes, digits, tmp_path):
         PORT=free_port(),
         status=1)
     line, = (line for line in output.splitlines() if 'train.py: ' in line)
-    assert re.match(
-        r"train\.py: max_samples_per_gpu='auto': a process has no memory for "
-        r'samples_per_gpu=1 of up to 2048 x 2048 \(.*allocate.*\): make the ',
-        line)
+    assert "train.py: max_samples_per_gpu='auto': a process " in line
+    if processes == 1:  # Two have connections, which take what is left.
+        assert re.search(
+            'has no memory for samples_per_gpu=1 of up to 2048 x 2048 '
+            r'\(.*allocate.*\): make the ', line)
     assert 'Traceback' not in output
     assert not list(tmp_path.rglob('*.log'))

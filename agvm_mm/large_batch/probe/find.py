@@ -24,7 +24,7 @@ from ..launch import world_size
 from ..samples import batch_unit, even_dealer
 from ..settings import finds_samples, type_name
 from ..total_batch import fewest_replicas, fit, split_batch
-from .margin import margin_kept
+from .margin import LEAST_TO_TRY, free_memory, limited, margin_of
 from .rehearsal import Rehearsal
 from .search import largest_that_fits
 
@@ -43,7 +43,7 @@ def find_samples(cfg: Config,
     LargestSamples`), on all processes at once; micro-batches are doubled until
     memory is out on one of them, then bisected. Sizes that no micro-batch of
     this total batch can have are not tried. A margin is kept; see
-    :func:`~agvm_mm.large_batch.probe.margin.margin_kept`.
+    :func:`~agvm_mm.large_batch.probe.margin.margin_of`.
 
     Nothing of the run is touched: there is none yet. Random generators stand
     where they stood. The process group, which the run needs, is made.
@@ -83,7 +83,18 @@ def find_samples(cfg: Config,
         all_reduce(verdict, 'min')
         return bool(verdict)
 
-    with own_generators(SEED), _cudnn_as(cfg), margin_kept(device) as kept:
+    all_gather_object(None)  # Connections take memory too.
+    free = free_memory(device)
+    kept = margin_of(device, free)
+    least = min(all_gather_object(free))
+    if least - margin_of(device, least) < LEAST_TO_TRY:
+        raise ValueError(
+            "max_samples_per_gpu='auto': a process can take no more than "
+            f'{_mib(least)} MiB, of which '
+            f'{_mib(margin_of(device, least))} are kept for what '
+            'comes beside the batch: give it more (ulimit -v), or set a '
+            'number')
+    with own_generators(SEED), _cudnn_as(cfg), limited(device, free, kept):
         found = largest_that_fits(fits, sorted(counts))
     if found.fits is None:
         reason = next(filter(None, all_gather_object(rehearsal.refusal)))
@@ -100,7 +111,7 @@ def find_samples(cfg: Config,
     return cfg, (
         f"max_samples_per_gpu='auto': samples_per_gpu={found.fits} "
         f'{rehearsal.size} fits on each of {processes} processes, with '
-        f'{kept / 2**20:,.0f} MiB of memory to spare, {rest}; found by '
+        f'{_mib(kept)} MiB of memory to spare, {rest}; found by '
         f'{found.tries} tries in {time.monotonic() - begin:.0f} seconds')
 
 
@@ -169,3 +180,7 @@ def _cudnn_as(cfg: Config) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
+
+
+def _mib(size: int) -> str:
+    return f'{size / 2**20:,.0f}'

@@ -17,44 +17,69 @@ MARGIN = 0.1
 # connections, take address space, each thread 64 MiB and more.
 LEAST_ALONE, LEAST_OF_SEVERAL = 256 * 2**20, 640 * 2**20
 
+# Below this, in bytes, the C library ends a process rather than tell it.
+LEAST_TO_TRY = 64 * 2**20
 
-@contextmanager
-def margin_kept(device: str) -> Iterator[int]:
-    """Within, memory is out before all of it is taken.
 
-    On a CPU the limit is the process's own (``RLIMIT_AS``): of what is free on
-    the machine, its ranks share. An operating system would rather kill the
-    process than tell it that memory is out.
+def free_memory(device: str) -> int:
+    """Bytes that this process may take.
 
     Args:
-        device (str): 'cuda' or 'cpu'.
-
-    Yields:
-        int: Bytes that are kept.
+        device (str): 'cuda' or 'cpu'. On a CPU they are what its limit
+            (``RLIMIT_AS``) leaves, and its share of what is free on the
+            machine: ranks there share it.
     """
     if device == 'cuda':
-        free, _ = torch.cuda.mem_get_info()
-        kept = int(MARGIN * free)
-        held = torch.empty(kept, dtype=torch.uint8, device=device)
-        try:
-            yield kept
-        finally:
-            del held
-        return
+        return torch.cuda.mem_get_info()[0]
     import resource  # which Windows lacks
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    taken = _taken()
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     ranks = int(os.environ.get('LOCAL_WORLD_SIZE', get_world_size()))
     free = _free() // ranks
     if soft != resource.RLIM_INFINITY:
-        free = min(free, soft - taken)
-    least = LEAST_ALONE if get_world_size() == 1 else LEAST_OF_SEVERAL
-    kept = max(int(MARGIN * free), least)
-    resource.setrlimit(resource.RLIMIT_AS,
-                       (taken + max(free - kept, 0), hard))
+        free = min(free, soft - _taken())
+    return max(free, 0)
+
+
+def margin_of(device: str, free: int) -> int:
+    """Bytes of the free ones that are kept.
+
+    Args:
+        device (str): 'cuda' or 'cpu'.
+        free (int): From :func:`free_memory`.
+    """
+    margin = int(MARGIN * free)
+    if device == 'cuda':
+        return margin
+    several = get_world_size() > 1
+    return max(margin, LEAST_OF_SEVERAL if several else LEAST_ALONE)
+
+
+@contextmanager
+def limited(device: str, free: int, kept: int) -> Iterator[None]:
+    """Within, memory is out while some is still free.
+
+    On a CPU by this process's limit: an operating system would rather kill it
+    than tell it that memory is out.
+
+    Args:
+        device (str): 'cuda' or 'cpu'.
+        free (int): Bytes, from :func:`free_memory`.
+        kept (int): Bytes of them that cannot be taken.
+    """
+    if device == 'cuda':
+        held = torch.empty(kept, dtype=torch.uint8, device=device)
+        try:
+            yield
+        finally:
+            del held
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_taken() + free - kept, hard))
     try:
-        yield kept
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 

@@ -140,12 +140,21 @@ def test_nothing_is_touched(tmp_path):
     assert find_samples(found, 'none') == (found, None)
 
 
-def test_nothing_fits(tmp_path):
-    with room(300), pytest.raises(
+def test_nothing_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr(f'{__name__}.OF_A_SAMPLE', 1024 * MIB)
+    with room(600), pytest.raises(
             ValueError,
             match="'auto': a process has no memory for samples_per_gpu=1 of a "
             r'size not known \(.*allocate.*\): make the images'):
         find_samples(config(tmp_path, 'nothing'), 'none')
+
+
+def test_there_is_nothing_to_be_tried_in(tmp_path):
+    with room(300), pytest.raises(
+            ValueError,
+            match=r"'auto': a process can take no more than [23]\d\d MiB, of "
+            r'which 256 are kept for what comes beside the batch: give'):
+        find_samples(config(tmp_path, 'little'), 'none')
 
 
 def of_two_ranks(rank, work_dir):
@@ -172,7 +181,7 @@ def test_ranks_take_the_smaller_answer(tmp_path):
     assert ours == theirs == 4
     # The rank that has the room knows why as well.
     assert said == says
-    assert 'no memory for samples_per_gpu=1 of a size not known (' in said
+    assert 'a process can take no more than ' in said
 
 
 def test_other_errors_are_the_configs_own(tmp_path):

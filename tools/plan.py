@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from command_line.configs import load_config
+from command_line.configs import load_config, samples_per_gpu
 from command_line.console import new_console
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
 from partitions.models import silently
 from plans.lines import lines_of
-from plans.memory import describe_memory
+from plans.memory import OF_MICRO_BATCH, describe_memory
 from plans.noise import noise_table
 from rich.console import Console
 from rich.table import Table
@@ -34,7 +34,16 @@ from agvm_mm.large_batch.plan import (
     make_plan,
     num_train_images,
 )
-from agvm_mm.large_batch.settings import type_name, wrappers_of
+from agvm_mm.large_batch.settings import (
+    finds_samples,
+    type_name,
+    wrappers_of,
+)
+
+FOUND_LATER = (
+    "max_samples_per_gpu='auto': what a GPU takes at once is found when the "
+    'training starts. This plan has the fewest micro-batches, so the fewest '
+    'replicas; updates and learning rates are those of any number')
 
 
 def describe(cfg: Config,
@@ -127,9 +136,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='processes of the run; needed, but for --at')
     parser.add_argument(
         '--samples-per-gpu',
-        type=int,
+        type=samples_per_gpu,
         metavar='M',
-        help='the most samples that a GPU takes at once\n'
+        help='the most samples that a GPU takes at once, or auto\n'
         '(default: max_samples_per_gpu of the config)')
     parser.add_argument(
         '--from',
@@ -200,8 +209,14 @@ def _another_batch(cfg: Config, args: argparse.Namespace) -> Config:
 
 def _print_plan(console: Console, cfg: Config,
                 args: argparse.Namespace) -> None:
+    found_later = finds_samples(cfg)
+    if found_later:
+        cfg.max_samples_per_gpu = cfg.get('total_batch_size')
     plan = make_plan(cfg, args.gpus)
-    memory = describe_memory(cfg, plan)
+    memory = [
+        line for line in describe_memory(cfg, plan)
+        if not (found_later and line[0] == OF_MICRO_BATCH)
+    ]
     for name in wrappers_of(cfg):
         title = Path(args.config).stem
         console.print(title if name is None else f'{title}: {name}')
@@ -217,6 +232,8 @@ def _print_plan(console: Console, cfg: Config,
                       'second half')
         console.print(noise)
         console.print(verdict)
+    if found_later:
+        console.print(FOUND_LATER)
     for name in wrappers_of(cfg):
         for doubt in doubts(cfg, plan, name):
             console.print(doubt)

@@ -10,11 +10,16 @@ from typing import Sequence
 
 import torch
 from command_line.agents import ROUND
-from command_line.configs import load_config
-from command_line.preflight import check_work_dir, check_wrapper
+from command_line.configs import load_config, samples_per_gpu
+from command_line.preflight import (
+    check_data,
+    check_work_dir,
+    check_wrapper,
+)
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from report import check_plotly, read_runs, write_report
@@ -28,7 +33,7 @@ from agvm_mm.compat.checkpoint import (
     refusal,
 )
 from agvm_mm.engine.runner import check_strategy, use_mixed_precision
-from agvm_mm.large_batch import resolve_here
+from agvm_mm.large_batch import find_samples, resolve_here
 from agvm_mm.large_batch.settings import with_agvm
 from agvm_mm.recovery.parent import end_with_launcher
 from agvm_mm.recovery.resuming import settle_elastic_resume, settle_resume
@@ -68,10 +73,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='change settings of the config, as optim_wrapper.agvm.interval=5')
     parser.add_argument(
         '--samples-per-gpu',
-        type=int,
+        type=samples_per_gpu,
         metavar='M',
-        help='the most samples that a process takes at once; the total batch '
-        'is kept by accumulation (default: max_samples_per_gpu of the config)')
+        help='the most samples that a process takes at once, or auto to find '
+        'that before training; the total batch is kept by accumulation '
+        '(default: max_samples_per_gpu of the config)')
     parser.add_argument(
         '--report',
         action='store_true',
@@ -129,43 +135,6 @@ def read_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def check_data(cfg: Config, config: str) -> None:
-    """Refuse a config whose training data is not there, before it starts.
-
-    Raises:
-        FileNotFoundError: That says how to make or place the data.
-    """
-    missing = [
-        root for root in _data_roots(cfg.get('train_dataloader'))
-        if root and '://' not in root and not osp.isdir(root)
-    ]
-    if not missing:
-        return
-    root = missing[0]
-    mend = ('put the data there, or set train_dataloader.dataset.data_root '
-            'and those of val_dataloader and test_dataloader')
-    if osp.basename(osp.normpath(root)) == 'digits':
-        tool = osp.join(osp.dirname(__file__), 'make_digits.py')
-        mend = f'make it with: python {osp.relpath(tool)} {root}'
-    raise FileNotFoundError(
-        f'{config} reads its training data from {root!r}, which does not '
-        f'exist in {os.getcwd()}; {mend}')
-
-
-def _data_roots(settings: object) -> list[str]:
-    """Each data_root of a data set, and of those that it wraps."""
-    if isinstance(settings, (list, tuple)):
-        return [root for item in settings for root in _data_roots(item)]
-    if not isinstance(settings, dict):
-        return []
-    own = settings.get('data_root')
-    inner = [
-        root for key in ('dataset', 'datasets')
-        for root in _data_roots(settings.get(key))
-    ]
-    return [own, *inner] if isinstance(own, str) else inner
-
-
 def checkpoint_of(cfg: Config) -> str | None:
     """The checkpoint that training is told to begin with, if any."""
     if (isinstance(cfg.get('resume'), str)
@@ -219,12 +188,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_checkpoint(checkpoint)
             if cfg.get('resume'):
                 check_resume(checkpoint, with_agvm(cfg))
+        found = None
         if 'total_batch_size' in cfg or args.samples_per_gpu is not None:
             # Under any runner, and refused before it is built.
+            cfg, found = find_samples(cfg, args.launcher)
             cfg = resolve_here(cfg, args.launcher)
         check_wrapper(cfg, args.launcher)
         try:
             runner = RUNNERS.build(cfg)
+            if found is not None:
+                print_log(found, 'current')
             # MMEngine's own runners would take what last_checkpoint says.
             if times_formed is None:
                 settle_resume(runner)

@@ -10,6 +10,7 @@ do, keeps the total batch on the processes at hand::
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from typing import Any
 
@@ -28,8 +29,15 @@ from agvm_mm.compat.checkpoint import (
 from agvm_mm.compat.shards import let_runners_load
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
 from agvm_mm.large_batch.micro_batches import described
-from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
+from agvm_mm.large_batch.settings import (
+    finds_samples,
+    type_name,
+    with_agvm,
+    wrappers_of,
+)
 from agvm_mm.recovery.resuming import settle_resume
+
+from .unbuilt import UnbuiltRunner
 
 # The wrappers that --amp knows, and what it makes of them.
 MIXED_PRECISION = dict(
@@ -86,7 +94,8 @@ class _TotalBatchMixin:
     for the number of processes that the launcher states: its updates, their
     learning rates and their samples are those of the config, whatever that
     number is. ``train_dataloader.batch_size``, or ``max_samples_per_gpu`` if
-    it is set, is the most that a process takes at once.
+    it is set, is the most that a process takes at once; where that is 'auto',
+    it is found when the training starts, before the runner is built.
 
     A config that states ``optim_wrapper.accumulative_counts`` is split by hand
     and runs as it stands, with a warning if that is another total.
@@ -105,16 +114,28 @@ class _TotalBatchMixin:
 
         Args:
             cfg (Config or dict): As for the base class. It is not changed.
+
+        Returns:
+            Runner or UnbuiltRunner: The latter with
+            ``max_samples_per_gpu='auto'``.
         """
         cfg = copy.deepcopy(cfg if isinstance(cfg, Config) else Config(cfg))
         for wrapper in wrappers_of(cfg).values():
             # mmdet's own --amp puts it in the place of AGVM's.
             if 'agvm' in wrapper and type_name(wrapper) == 'AmpOptimWrapper':
                 wrapper['type'] = 'AGVMAmpOptimWrapper'
+        launcher = cfg.get('launcher', cls._default_launcher)
+        if finds_samples(cfg):
+            return UnbuiltRunner(
+                functools.partial(cls._build, launcher=launcher), cfg,
+                launcher)
+        return cls._build(cfg, launcher)
+
+    @classmethod
+    def _build(cls, cfg: Config, launcher: str | None) -> Any:
         refusal = None
         try:
-            cfg = resolve_here(cfg,
-                               cfg.get('launcher', cls._default_launcher))
+            cfg = resolve_here(cfg, launcher)
         except ValueError as error:
             refusal = error
         hooks = cfg.get('custom_hooks') or []

@@ -6,6 +6,7 @@ from .launch import resolve_here, world_size
 from .loops import TotalBatchEpochLoop, TotalBatchIterLoop
 from .loss_weights import LossWeightHook
 from .plan import updates_per_epoch
+from .probe.find import find_samples
 from .rules import (
     AdamRule,
     CountRule,
@@ -26,7 +27,7 @@ __all__ = [
     'LossWeightHook', 'MicroBatchSampler', 'SeededUpdatesHook',
     'SquareRootRule', 'TotalBatchEpochLoop', 'TotalBatchIterLoop',
     'TotalBatchSampler', 'TotalBatchSizeHook', 'UpdateEMAHook',
-    'UpdateParamSchedulerHook', 'at_batch', 'auto_begin', 'linear_lr',
-    'resolve', 'resolve_here', 'split_batch', 'square_root_lr',
+    'UpdateParamSchedulerHook', 'at_batch', 'auto_begin', 'find_samples',
+    'linear_lr', 'resolve', 'resolve_here', 'split_batch', 'square_root_lr',
     'updates_per_epoch', 'warm_up_updates', 'world_size'
 ]

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from agvm_mm.compat.accumulation import micro_batches
 
 from .batch_sampler import MicroBatchSampler
-from .settings import with_agvm
+from .settings import finds_samples, with_agvm
 from .total_batch import check_lr_of_total, split_batch
 
 
@@ -136,10 +136,11 @@ class TotalBatchSizeHook(Hook):
         by_hand = str(runner.cfg.get('runner_type')).startswith('TotalBatch')
         mend = ('leave optim_wrapper.accumulative_counts out'
                 if by_hand else "set runner_type='TotalBatchRunner'")
+        most = runner.cfg.get('max_samples_per_gpu', samples)
         try:
             fitting, counts = split_batch(
                 total, world_size,
-                runner.cfg.get('max_samples_per_gpu', samples),
+                samples if finds_samples(runner.cfg) else most,
                 2 if with_agvm(runner.cfg) else 1)
         except ValueError as error:
             fitting, mend = 0, str(error)

@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+AUTO = 'auto'  # of max_samples_per_gpu
+
 
 def type_name(settings: Any) -> str:
     """The bare name of a ``type`` that may be a name, a path or a class.
@@ -97,6 +99,15 @@ def counts_updates(cfg: Config | dict) -> bool:
             and type_name(hook) == 'UpdateParamSchedulerHook')
 
 
+def finds_samples(cfg: Config | dict) -> bool:
+    """Whether the most samples of a process are to be found at the start.
+
+    Args:
+        cfg (Config or dict): Of a run.
+    """
+    return cfg.get('max_samples_per_gpu') == AUTO
+
+
 def check_settings(cfg: Config | dict) -> None:
     """Refuse what :func:`~agvm_mm.large_batch.resolve` could not change.
 
@@ -126,6 +137,11 @@ def check_settings(cfg: Config | dict) -> None:
                 f'total_batch_size={cfg.get("total_batch_size")}, because '
                 'what counts samples or iterations in it follows from the '
                 'number of processes')
+    if finds_samples(cfg):
+        raise ValueError(
+            "max_samples_per_gpu='auto' is found where a training starts, "
+            'before its runner is built: call agvm_mm.large_batch.'
+            'find_samples(cfg, launcher) first, or set a number')
     if cfg.get('max_samples_per_gpu') is None and not loader.get('batch_size'):
         raise ValueError(
             'train_dataloader.batch_size is not set: set it to the most '

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import random
 import struct
-from typing import Any, Sequence
+from contextlib import contextmanager
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -33,6 +34,33 @@ def seed_all(*key: int) -> None:
     torch.default_generator.manual_seed(tensors)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(tensors)
+
+
+@contextmanager
+def own_generators(seed: int) -> Iterator[None]:
+    """Within, random numbers follow from a seed.
+
+    Afterwards the generators of Python, NumPy, and of torch on the CPU and on
+    this process's CUDA device stand where they stood.
+
+    Args:
+        seed (int): Of all of them.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = []
+    if torch.cuda.is_available():
+        devices.append(torch.cuda.current_device())
+    try:
+        with torch.random.fork_rng(devices):
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.default_generator.manual_seed(seed)
+            if devices:
+                torch.cuda.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 class SeededIndex(int):

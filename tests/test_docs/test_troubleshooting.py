@@ -23,9 +23,10 @@ ENTRIES = [
 TABLES = ('another_batch.py', 'another_schedule.py', 'charts.py',
           'comparisons.py', 'drawing.py', 'facts.py', 'journal.py',
           'judging.py', 'known.py', 'make_digits.py', 'memory.py', 'noise.py',
-          'optimizer_rules.py', 'optimizer_table.py', 'page.py', 'plan.py',
-          'plot_variance.py', 'pretrain_digits.py', 'report.py', 'rules.py',
-          'run.py', 'show_partition.py', 'verdicts.py')
+          'optimizer_rules.py', 'optimizer_table.py', 'out_of_memory.py',
+          'page.py', 'plan.py', 'plot_variance.py', 'pretrain_digits.py',
+          'report.py', 'rules.py', 'run.py', 'show_partition.py',
+          'verdicts.py')
 NO_MESSAGES = (
     # Of torch, as it is searched for.
     r'GLOBAL (\S+) was not an allowed',
@@ -34,12 +35,20 @@ NO_MESSAGES = (
     r'unsupported GLOBAL (\S+) whose',
     r'(getattr\(.*?\)) is asked for',
     'Weights only load failed',
+    'Expected more than 1 value per channel',
+    # Files of the operating system.
+    '/proc/',
     # A script, whose place in the message is kept short on the page.
     'import sys, torch; c = torch.load(',
     'the only one',
     # Told of what went well, or a part of a warning.
     'Auto resumed from',
     'The report of this run is',
+    "max_samples_per_gpu='auto': samples_per_gpu=",
+    'this total batch asks for no more',
+    f'{VARIES} does not',
+    'of up to ',
+    'of a size not known',
     'The best checkpoint with',
     f'{VARIES} is published to',
     'last_checkpoint (names',

@@ -47,6 +47,15 @@ def test_processes_that_do_not_divide_the_total(plan):
         assert line in output, line
 
 
+def test_samples_that_are_found_at_the_start(plan):
+    output = plan('--gpus', 8, '--samples-per-gpu', 'auto')
+    for line in ('1,536 = 8 GPUs x 192 images x 1 micro-batch',
+                 '924 = 12 epochs x 77', '0.0009798, AdamW', '793 MiB',
+                 "max_samples_per_gpu='auto': what a GPU takes at once is "):
+        assert line in output, line
+    assert 'of a micro-batch' not in output
+
+
 def test_begin(plan):
     output = plan('--gpus', 768, '--cfg-options', f'{BEGIN}1000')
     assert '1,536 = 768 GPUs x 2 images x 1 micro-batch' in output

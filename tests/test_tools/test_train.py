@@ -7,9 +7,10 @@ import sys
 
 import pytest
 import torch
+from command_line.preflight import check_data
 from mmengine.config import Config
 from reports.reading import read_run
-from train import check_data, main
+from train import main
 
 from tests.commands import (
     RETINANET,

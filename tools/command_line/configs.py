@@ -10,6 +10,7 @@ from mmengine.hub import get_config
 from mmengine.utils import get_installed_path, is_installed
 
 from agvm_mm import register_configs
+from agvm_mm.large_batch.settings import AUTO
 
 # What a config names and this package reads.
 OWN_NAMES = ('total_batch_size', 'max_samples_per_gpu')
@@ -48,6 +49,18 @@ def load_config(name: str, options: dict | None = None) -> Config:
                          ) from error
     check_spelling(cfg)
     return cfg
+
+
+def samples_per_gpu(value: str) -> int | str:
+    """What ``--samples-per-gpu`` takes.
+
+    Args:
+        value (str): From the command line.
+
+    Returns:
+        int or str: A number, or 'auto'.
+    """
+    return value if value == AUTO else int(value)
 
 
 def check_spelling(cfg: Config) -> None:

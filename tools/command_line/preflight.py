@@ -1,4 +1,4 @@
-"""Finds before a run is built what its wrapper would refuse."""
+"""Finds before a run is built what would end it later: data, folder, wrapper."""
 from __future__ import annotations
 
 import os
@@ -66,3 +66,44 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
         told = ' '.join(str(error).split())
         raise ValueError('the model or its optim_wrapper cannot be built: '
                          f'{type(error).__name__}: {told}') from error
+
+
+def check_data(cfg: Config, config: str) -> None:
+    """Refuse a config whose training data is not there, before it starts.
+
+    Args:
+        cfg (Config): Of the run.
+        config (str): Its name, for the message.
+
+    Raises:
+        FileNotFoundError: That says how to make or place the data.
+    """
+    missing = [
+        root for root in _data_roots(cfg.get('train_dataloader'))
+        if root and '://' not in root and not os.path.isdir(root)
+    ]
+    if not missing:
+        return
+    root = missing[0]
+    mend = ('put the data there, or set train_dataloader.dataset.data_root '
+            'and those of val_dataloader and test_dataloader')
+    if os.path.basename(os.path.normpath(root)) == 'digits':
+        tool = os.path.join(os.path.dirname(__file__), '..', 'make_digits.py')
+        mend = f'make it with: python {os.path.relpath(tool)} {root}'
+    raise FileNotFoundError(
+        f'{config} reads its training data from {root!r}, which does not '
+        f'exist in {os.getcwd()}; {mend}')
+
+
+def _data_roots(settings: object) -> list[str]:
+    """Each data_root of a data set, and of those that it wraps."""
+    if isinstance(settings, (list, tuple)):
+        return [root for item in settings for root in _data_roots(item)]
+    if not isinstance(settings, dict):
+        return []
+    own = settings.get('data_root')
+    inner = [
+        root for key in ('dataset', 'datasets')
+        for root in _data_roots(settings.get(key))
+    ]
+    return [own, *inner] if isinstance(own, str) else inner

@@ -1,0 +1,214 @@
+"""Trains a copy of a run's model, to see whether a batch fits."""
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import logging
+import warnings
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, Iterable, Iterator
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import (
+    AmpOptimWrapper,
+    OptimWrapper,
+    OptimWrapperDict,
+    build_optim_wrapper,
+)
+from mmengine.registry import MODELS
+from mmengine.runner import turn_on_activation_checkpointing
+from torch import Tensor, nn
+
+from ..settings import type_name, wrappers_of
+from .apart import apart
+from .images import LargestSamples
+from .model import at_its_largest, without_files
+from .out_of_memory import is_out_of_memory
+
+UPDATES = 2  # the second has the optimizer's state from its beginning
+# What batch norm says of a single sample. That is no matter of memory, and
+# SyncBN, which has those of other processes too, may train on it.
+ONE_VALUE = 'Expected more than 1 value per channel'
+AVERAGING = ('EMAHook', 'UpdateEMAHook')
+HUB = 'agvm_mm.probe'
+# Settings that are not of MMEngine's own wrappers.
+OF_AGVM = ('type', 'constructor', 'paramwise_cfg', 'optimizer', 'agvm',
+           'clip_grad_range')
+
+
+class Rehearsal:
+    """Tries batches on a model and an optimizer of its own.
+
+    Both are built from the config, apart from those of the run. Nothing that
+    is learnt here is kept: the learning rate is 0.
+
+    Args:
+        cfg (Config): Of a run.
+        world_size (int): Its processes.
+        device (str): 'cuda' or 'cpu'.
+
+    Attributes:
+        refusal (str, optional): What the last error said that memory was out;
+            None if it was not.
+        size (str): Of the largest sample, in words.
+    """
+
+    def __init__(self, cfg: Config, world_size: int, device: str) -> None:
+        self._cfg = cfg
+        self._world_size = world_size
+        self._device = device
+        self._model: nn.Module | None = None
+        self._samples: LargestSamples | None = None
+        self.refusal: str | None = None
+        self.size = 'of a size not known'
+
+    def fits(self, samples: int, counts: int) -> bool:
+        """Whether updates with micro-batches of a size can be made.
+
+        Args:
+            samples (int): Of a micro-batch.
+            counts (int): Micro-batches of an update on this process.
+
+        Returns:
+            bool: False if memory was out.
+
+        Raises:
+            Exception: Whatever else goes wrong in the run as well.
+        """
+        try:
+            with apart(), _silently(), _hub():
+                self._train(samples, min(counts, 2))
+        except Exception as error:
+            self._model = None  # whatever the error has left in it
+            if is_out_of_memory(error):
+                self.refusal = str(error).strip().partition('\n')[0]
+            elif ONE_VALUE not in str(error):
+                raise
+        finally:
+            self._free()
+        return self.refusal is None
+
+    def _train(self, samples: int, counts: int) -> None:
+        self.refusal = None
+        if self._samples is None:
+            self._samples = LargestSamples(self._cfg.train_dataloader)
+            if self._samples.height:
+                self.size = (f'of up to {self._samples.height} x '
+                             f'{self._samples.width}')
+        if self._model is None:
+            self._model = self._build_model()
+        model = self._model
+        wrapper = self._build_wrapper(model, counts)
+        beside = torch.empty(
+            self._beside(model), dtype=torch.uint8, device=self._device)
+        for _ in range(UPDATES * counts):
+            model.train_step(self._samples.batch(samples), wrapper)
+        if self._device == 'cuda':
+            torch.cuda.synchronize()
+        del beside
+
+    def _build_model(self) -> nn.Module:
+        settings = at_its_largest(without_files(self._cfg.model))
+        model = MODELS.build(settings)
+        if hasattr(model, 'init_weights'):
+            model.init_weights()
+        model = revert_sync_batchnorm(model).to(self._device).train()
+        modules = self._cfg.get('activation_checkpointing')
+        if modules is not None:
+            turn_on_activation_checkpointing(model, modules)
+        return model
+
+    def _build_wrapper(self, model: nn.Module, counts: int) -> Any:
+        """The run's optimizer, in a wrapper that measures nothing."""
+        settings = copy.deepcopy(self._cfg.optim_wrapper)
+        wrappers = wrappers_of(dict(optim_wrapper=settings))
+        for child in wrappers.values():
+            child['accumulative_counts'] = counts
+        built = build_optim_wrapper(model, settings)
+        children = getattr(built, 'optim_wrappers', {None: built})
+        children = {
+            name: _plain(child, wrappers[name])
+            for name, child in children.items()
+        }
+        for child in children.values():
+            for group in child.optimizer.param_groups:
+                rate = group['lr']
+                group['lr'] = (
+                    torch.zeros_like(rate) if isinstance(rate, Tensor) else 0.)
+            if hasattr(child, 'loss_scaler'):
+                # Or the first updates could overflow, and be skipped.
+                child.loss_scaler = type(child.loss_scaler)(init_scale=1.0)
+        if None in children:
+            return children[None]
+        return OptimWrapperDict(**children)
+
+    def _beside(self, model: nn.Module) -> int:
+        """Bytes that the run keeps beside this model and its optimizer."""
+        trained = _bytes(p for p in model.parameters() if p.requires_grad)
+        size = 0
+        wrapping: dict = self._cfg.get('model_wrapper_cfg') or {}
+        if (self._world_size > 1
+                and not wrapping.get('gradient_as_bucket_view')):
+            size += trained  # DDP's buckets
+        if any((wrapper.get('agvm') or {}).get('estimator') == 'half_batch'
+               for wrapper in wrappers_of(self._cfg).values()):
+            size += trained
+        averages = [
+            hook for hook in self._cfg.get('custom_hooks') or []
+            if type_name(hook) in AVERAGING
+        ]
+        whole = _bytes([*model.parameters(), *model.buffers()])
+        return size + len(averages) * whole
+
+    def _free(self) -> None:
+        if self._model is not None:
+            self._model.zero_grad(set_to_none=True)
+        gc.collect()
+        if self._device == 'cuda':
+            torch.cuda.empty_cache()
+
+
+def _plain(built: OptimWrapper, settings: dict) -> OptimWrapper:
+    """A wrapper without AGVM, which has nothing to measure here."""
+    if 'agvm' not in settings:
+        return built
+    kind = AmpOptimWrapper if isinstance(
+        built, AmpOptimWrapper) else OptimWrapper
+    options = {
+        key: copy.deepcopy(value)
+        for key, value in settings.items() if key not in OF_AGVM
+    }
+    return kind(optimizer=built.optimizer, **options)
+
+
+@contextmanager
+def _hub() -> Iterator[None]:
+    """A message hub for what asks how far the training is."""
+    hub = MessageHub.get_instance(HUB)
+    hub.update_info_dict(dict(iter=0, max_iters=1, epoch=0, max_epochs=1))
+    try:
+        yield
+    finally:
+        # Or it would be the current one of who has made theirs before.
+        MessageHub._instance_dict.pop(HUB)
+
+
+@contextmanager
+def _silently() -> Iterator[None]:
+    """Within, nothing is logged: the run itself says it all again."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)

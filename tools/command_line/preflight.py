@@ -1,4 +1,4 @@
-"""Finds before a run is built what would end it later: data, folder, wrapper."""
+"""Finds, before a run is built, what would end it."""
 from __future__ import annotations
 
 import os

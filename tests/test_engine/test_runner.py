@@ -194,6 +194,7 @@ def test_a_resume_of_nothing_says_that_it_starts_anew(runner_type, tmp_path):
 def test_a_folder_of_shards_is_told(runner_type, resume, tmp_path):
     folder = tmp_path / 'epoch_3.pth'
     folder.mkdir()
+    (folder / 'rank0.pth').touch()
     runner = RUNNERS.build(
         config(
             tmp_path,

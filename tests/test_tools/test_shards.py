@@ -1,4 +1,8 @@
-"""The largest detector, made small."""
+"""The largest detector, made small.
+
+A slow suite: bash tools/run_tests.sh --faults
+"""
+import pytest
 
 from agvm_mm.compat.shards import load_whole
 from tests.commands import ROOT, free_port, run, scalars
@@ -41,6 +45,7 @@ test_cfg = test_dataloader = test_evaluator = None
 
 
 @fsdp
+@pytest.mark.faults
 def test_the_largest_detector_trains_in_shards(digits, tmp_path):
     """Over two processes, two micro-batches each; then over three."""
     config = tmp_path / 'small.py'

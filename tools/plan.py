@@ -15,7 +15,6 @@ from command_line.configs import load_config, samples_per_gpu
 from command_line.console import new_console
 from command_line.refusals import one_line
 from mmengine.config import Config, DictAction
-from partitions.models import silently
 from plans.lines import lines_of
 from plans.memory import OF_MICRO_BATCH, describe_memory
 from plans.noise import noise_table
@@ -34,6 +33,7 @@ from agvm_mm.large_batch.plan import (
     make_plan,
     num_train_images,
 )
+from agvm_mm.large_batch.probe.silence import silently
 from agvm_mm.large_batch.settings import (
     finds_samples,
     type_name,

@@ -12,7 +12,7 @@ from command_line.configs import load_config
 from command_line.console import new_console
 from command_line.refusals import one_line
 from mmengine.config import DictAction
-from partitions.models import build_model, silently
+from partitions.models import build_model
 from partitions.page import build_page
 from rich.table import Table
 from torch import nn
@@ -21,6 +21,7 @@ from agvm_mm import partition_parameters
 from agvm_mm.algorithm.modulator import find_anchor
 from agvm_mm.algorithm.partition import named_parameters
 from agvm_mm.engine.options import AGVM_OPTIONS
+from agvm_mm.large_batch.probe.silence import silently
 
 
 def build_table(model: nn.Module, agvm: dict) -> Table:

@@ -7,9 +7,10 @@ import tempfile
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from partitions.models import build_on_meta, silently
+from partitions.models import build_on_meta
 
 from agvm_mm.large_batch.launch import world_size
+from agvm_mm.large_batch.probe.silence import silently
 from agvm_mm.large_batch.settings import with_agvm, wrappers_of
 from agvm_mm.measuring.ddp import check_replicas
 

@@ -1,11 +1,7 @@
 """Builds models of any size without their memory."""
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from contextlib import contextmanager, redirect_stdout
-from typing import Any, Iterator
+from typing import Any
 
 import torch
 from mmengine._strategy.utils import MetaTensorContext
@@ -31,19 +27,6 @@ class _OnMeta(MetaTensorContext):
         if is_empty or func.overloadpacket in (aten.linspace, aten.new_empty):
             return func(*args, **(kwargs or {}))
         return super().__torch_dispatch__(func, types, args, kwargs or {})
-
-
-@contextmanager
-def silently() -> Iterator[None]:
-    """Within, nobody says anything: the run itself says it all again."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(level)
 
 
 def build_on_meta(cfg: Config) -> nn.Module:

@@ -13,13 +13,14 @@ import torch
 from command_line.refusals import raised_by_us
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from partitions.models import build_on_meta, silently
+from partitions.models import build_on_meta
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.optim import Optimizer
 
 from agvm_mm.large_batch.plan import Plan
+from agvm_mm.large_batch.probe.silence import silently
 from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
 
 from .images import Size, largest_image

@@ -3,10 +3,7 @@ from __future__ import annotations
 
 import copy
 import gc
-import io
-import logging
-import warnings
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import Any, Iterable, Iterator
 
 import torch
@@ -28,6 +25,7 @@ from .apart import apart
 from .images import LargestSamples
 from .model import at_its_largest, without_files
 from .out_of_memory import is_out_of_memory
+from .silence import silently
 
 UPDATES = 2  # the second has the optimizer's state from its beginning
 # What batch norm says of a single sample. That is no matter of memory, and
@@ -80,7 +78,7 @@ class Rehearsal:
             Exception: Whatever else goes wrong in the run as well.
         """
         try:
-            with apart(), _silently(), _hub():
+            with apart(), silently(), _hub():
                 self._train(samples, min(counts, 2))
         except Exception as error:
             self._model = None  # whatever the error has left in it
@@ -195,19 +193,6 @@ def _hub() -> Iterator[None]:
     finally:
         # Or it would be the current one of who has made theirs before.
         MessageHub._instance_dict.pop(HUB)
-
-
-@contextmanager
-def _silently() -> Iterator[None]:
-    """Within, nothing is logged: the run itself says it all again."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(level)
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

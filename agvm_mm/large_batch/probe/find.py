@@ -39,11 +39,10 @@ def find_samples(cfg: Config,
 
     A copy of the model and of its optimizer does two updates, each of two
     micro-batches at most, of the largest images that were found in the
-    training set (see :class:`~agvm_mm.large_batch.probe.images.
-    LargestSamples`), on all processes at once; micro-batches are doubled until
-    memory is out on one of them, then bisected. Sizes that no micro-batch of
-    this total batch can have are not tried. A margin is kept; see
-    :func:`~agvm_mm.large_batch.probe.margin.margin_of`.
+    training set (by ``LargestSamples``), on all processes at once;
+    micro-batches are doubled until memory is out on one of them, then
+    bisected. Sizes that no micro-batch of this total batch can have are not
+    tried. A margin is kept, by ``margin_of``.
 
     Nothing of the run is touched: there is none yet. Random generators stand
     where they stood. The process group, which the run needs, is made.

@@ -227,6 +227,15 @@ def test_an_epochs_checkpoint_is_validated_after_a_resume(tmp_path):
         assert sorted(recorder.batches) == list(range(12 * epoch, 36))
 
 
+def end_workers(loop):
+    """Or torch waits for each 5 seconds, once it is garbage of a cycle."""
+    endless = getattr(loop, 'dataloader_iterator', None)
+    for workers in (loop.dataloader._iterator,
+                    getattr(endless, '_iterator', None)):
+        if workers is not None:
+            workers._shutdown_workers()
+
+
 @pytest.mark.parametrize(
     'by_iteration', [False, True], ids=['epochs', 'iters'])
 def test_workers_draw_the_same(by_iteration, tmp_path):
@@ -239,11 +248,12 @@ def test_workers_draw_the_same(by_iteration, tmp_path):
             'train_dataloader.num_workers': 2,
             'train_dataloader.persistent_workers': persistent
         }
-        _, recorder = train(
+        runner, recorder = train(
             work_dir,
             by_iteration,
             of_update(tmp_path / 'whole', 4),
             **workers)
+        end_workers(runner.train_loop)
         assert recorder.batches == {
             i: batch
             for i, batch in whole.batches.items() if i >= 16

@@ -27,8 +27,8 @@ def test_it_finds_what_fits_and_trains_at_it(digits, tmp_path):
                    RETINANET)
     line, = re.findall("max_samples_per_gpu='auto': .*", output)
     found, beyond = map(int, re.search(
-        r"'auto': samples_per_gpu=(\d+) of up to 320 x 320 fits on each of 1 "
-        r'processes, with 256 MiB of memory to spare, (\d+) does not;',
+        r"'auto': samples_per_gpu=(\d+) of up to 320 x 320 fits on every "
+        r'process, with 256 MiB of memory to spare, (\d+) does not;',
         line).groups())
     assert beyond == 2 * found
     cfg = Config.fromfile(tmp_path / RETINANET.name)

@@ -109,7 +109,7 @@ def find_samples(cfg: Config,
             'this total batch asks for no more')
     return cfg, (
         f"max_samples_per_gpu='auto': samples_per_gpu={found.fits} "
-        f'{rehearsal.size} fits on each of {processes} processes, with '
+        f'{rehearsal.size} fits on every process, with '
         f'{_mib(kept)} MiB of memory to spare, {rest}; found by '
         f'{found.tries} tries in {time.monotonic() - begin:.0f} seconds')
 

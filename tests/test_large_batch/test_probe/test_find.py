@@ -95,8 +95,8 @@ def test_what_fits_is_found_and_trained(runner_type, tmp_path):
     log, = tmp_path.glob('*/*.log')
     line, = (line for line in log.read_text().splitlines()
              if "max_samples_per_gpu='auto': " in line)
-    assert ('samples_per_gpu=4 of a size not known fits on each of 1 '
-            'processes, with 256 MiB of memory to spare, 8 does not; found by '
+    assert ('samples_per_gpu=4 of a size not known fits on every '
+            'process, with 256 MiB of memory to spare, 8 does not; found by '
             '4 tries in') in line
     with room(600), pytest.raises(RuntimeError, match='allocate'):
         train(

@@ -18,7 +18,12 @@ from typing import Sequence
 from command_line.console import new_console
 from mmengine.config import Config
 from rich.console import Console
-from studies.branch_command import add_branch, run_branches
+from studies.branch_command import (
+    TOLERANCE,
+    add_branch,
+    run_branches,
+    show_branches,
+)
 from studies.execute import Trainings
 from studies.grid import expand, missing, read_study
 from studies.processes import ROOT, read_results, run_all
@@ -89,6 +94,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=Path,
         default=ROOT / 'docs',
         help='folder for study.md and its figures (default: docs)')
+    report.add_argument(
+        '--branches',
+        type=Path,
+        help='instead: folder that branch wrote, to show it again')
     add_branch(commands)
     args = parser.parse_args(argv)
     console = new_console()
@@ -112,6 +121,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f'all runs are done; results: {args.results}', soft_wrap=True)
         elif args.command == 'branch':
             run_branches(args, console)
+        elif args.branches:
+            show_branches(args.branches, TOLERANCE, console)
         else:
             for path in write_report(read_results(args.results), args.out):
                 console.print(f'wrote {path}', soft_wrap=True)

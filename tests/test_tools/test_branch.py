@@ -11,12 +11,18 @@ from studies.branch_config import (
     check_images,
     micro_batch_of,
 )
-from studies.branch_state import check_state, rate_of, scaled_state
+from studies.branch_state import (
+    check_state,
+    continue_from,
+    rate_of,
+    scaled_state,
+)
 from studies.branches import plan_branches, unfinished
 
 from agvm_mm.large_batch.settings import wrappers_of
 from tests.commands import FASTER, ROOT, call, load, options, run, without
 from tests.stack import read
+from tests.toy import ToyDetector, build_wrapper, samples
 
 # A hook that tells with what a branch begins, and which images it has.
 RECORDER = """
@@ -187,6 +193,45 @@ def test_second_moments_follow_the_batch_and_first_ones_stay():
     assert scaled['step'] == 2  # 2.5, of as many images
     assert scaled_state({0: dict(step=3)}, 8.0) == {0: dict(step=1)}
     assert scaled_state(state, 1)[0] == state[0]
+
+
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'AGVMOptimWrapper'])
+def test_a_branch_has_the_state_and_settings_of_its_own(kind):
+    trained, began = (ToyDetector().double() for _ in range(2))
+    adam = dict(type='AdamW', lr=0.01, weight_decay=0.05)
+    per_bias = dict(bias_lr_mult=2.0)
+    more = {} if kind == 'OptimWrapper' else dict(begin=0)
+    before = build_wrapper(
+        trained, adam, 2, kind, paramwise_cfg=per_bias, **more)
+    hub = before.message_hub
+    hub.update_info('max_iters', 8)
+    for update in range(8):
+        inputs, targets = samples(update)
+        with before.optim_context(trained):
+            loss = trained(inputs, targets, mode='loss')['loss']
+        before.update_params(loss)
+    saved = before.state_dict()
+    wrapper = build_wrapper(
+        began,
+        dict(adam, lr=0.02, betas=(0.6, 0.996), eps=5e-9),
+        2,
+        paramwise_cfg=per_bias,
+        begin=0,
+        ratio_range=(1.0, 1.0))
+    continue_from(wrapper, saved, 4.0)
+    assert {group['lr'] for group in wrapper.param_groups} == {0.02, 0.04}
+    assert all(group['betas'] == (0.6, 0.996) and group['eps'] == 5e-9
+               for group in wrapper.param_groups)
+    assert wrapper.base_param_settings['lr'] == 0.02
+    assert wrapper.clock.updates == 0
+    assert set(wrapper.modulator.lr_scale.values()) == {1.0}
+    names = dict(began.named_parameters())
+    for name, parameter in trained.named_parameters():
+        theirs = before.optimizer.state[parameter]
+        ours = wrapper.optimizer.state[names[name]]
+        assert torch.equal(ours['exp_avg'], theirs['exp_avg'])
+        assert torch.equal(ours['exp_avg_sq'], theirs['exp_avg_sq'] / 4)
+        assert (theirs['step'], ours['step']) == (4, 1)
 
 
 def test_a_real_training_is_branched(digits, tmp_path):

@@ -14,6 +14,8 @@ from .branch_report import draw_points, points_of, summary_of, tables_of
 from .branches import BranchTrainings, plan_branches, unfinished
 from .processes import read_results, run_all
 
+TOLERANCE = 0.02
+
 
 def add_branch(commands: argparse._SubParsersAction) -> None:
     """The command line of ``branch``.
@@ -42,7 +44,7 @@ def add_branch(commands: argparse._SubParsersAction) -> None:
     branch.add_argument(
         '--tolerance',
         type=float,
-        default=0.02,
+        default=TOLERANCE,
         help="share of the smallest batch's loss (default: 0.02)")
     branch.add_argument(
         '--loss-images',
@@ -93,12 +95,30 @@ def run_branches(args: argparse.Namespace, console: Console) -> None:
         trainings = BranchTrainings(cfg, args.checkpoint, results,
                                     args.out.resolve() / 'logs')
         run_all(trainings, todo, args.jobs, console)
-    points = points_of(read_results(results), args.tolerance)
+    show_branches(args.out, args.tolerance, console)
+
+
+def show_branches(folder: Path, tolerance: float, console: Console) -> None:
+    """Print what is stored, and draw it.
+
+    Args:
+        folder (Path): That ``--out`` named.
+        tolerance (float): Share of the smallest batch's loss.
+        console (Console): To print on.
+
+    Raises:
+        ValueError: If nothing is stored there that can be compared.
+    """
+    points = points_of(read_results(folder / 'results'), tolerance)
+    if not points:
+        raise ValueError(f'{folder} holds no results of two batches or more: '
+                         'name the --out of study.py branch')
     for point in points:
-        for table in tables_of(point, args.tolerance):
+        console.print(f'\n{point.name}', soft_wrap=True)
+        for table in tables_of(point, tolerance):
             console.print(table)
         console.print(summary_of(point), soft_wrap=True)
-        for warning in point.warnings(args.tolerance):
+        for warning in point.warnings(tolerance):
             console.print(f'warning: {warning}', soft_wrap=True)
-    draw_points(points, args.out / 'branch.png')
-    console.print(f'wrote {args.out / "branch.png"}', soft_wrap=True)
+    draw_points(points, folder / 'branch.png')
+    console.print(f'wrote {folder / "branch.png"}', soft_wrap=True)

@@ -16,7 +16,7 @@ from torch import nn
 
 from agvm_mm.compat.checkpoint import load
 
-from .branch_state import scaled_state
+from .branch_state import continue_from
 
 LOSSES = 'losses.json'
 
@@ -58,13 +58,8 @@ class BranchHook(Hook):
         Args:
             runner (Runner): Of the branch.
         """
-        wrapper = runner.optim_wrapper
-        # The wrapper finds each parameter by name, whatever the groups were.
-        own = wrapper.state_dict()
-        wrapper.load_state_dict(load(self.checkpoint)['optimizer'])
-        state = scaled_state(wrapper.state_dict()['state'], self.times)
-        # The settings of the groups, and AGVM's, are the branch's own.
-        wrapper.load_state_dict({**own, 'state': state})
+        continue_from(runner.optim_wrapper,
+                      load(self.checkpoint)['optimizer'], self.times)
         self._before = self._loss(runner)
 
     def after_train_iter(self,

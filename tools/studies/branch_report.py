@@ -51,9 +51,9 @@ class Point:
             return []
         return [
             f'{self.name}: the smallest batch brought the loss from '
-            f'{self.before:.4g} to {smallest:.4g}, by less than the tolerance '
-            'of it, so any batch that does nothing is within: take more '
-            '--images or an earlier checkpoint'
+            f'{self.before:.4g} to {smallest:.4g}, no lower by more than the '
+            'tolerance, so that its critical batch says nothing: take more '
+            '--images, or another checkpoint'
         ]
 
 
@@ -114,7 +114,7 @@ def tables_of(point: Point, tolerance: float) -> list[Table]:
         tolerance (float): Of the loss.
     """
     limit = point.losses[min(point.losses)] * (1 + tolerance)
-    losses = Table(title=point.name, title_justify='left')
+    losses = Table()
     for column in ('batch', 'loss', f'within {tolerance:.1%}'):
         losses.add_column(column, justify='right')
     losses.add_row('before', f'{point.before:.4f}', '')
@@ -188,7 +188,7 @@ def draw_points(points: Sequence[Point], path: Path) -> None:
     axis.yaxis.set_major_formatter('{x:.0f}')
     axis.set_ylabel('samples of one update')
     axis.grid(alpha=0.3)
-    figure.legend(loc='outside lower center', ncols=3, fontsize='small')
+    figure.legend(loc='outside lower center', ncols=2, fontsize='small')
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -1,9 +1,11 @@
 """The optimizer's state at a checkpoint, for a branch at another batch."""
 from __future__ import annotations
 
+import copy
 import re
 
 import torch
+from mmengine.optim import OptimWrapper
 
 # Averages of squared gradients, by torch's names in Adam and RMSprop.
 SECOND_MOMENTS = ('exp_avg_sq', 'max_exp_avg_sq', 'square_avg')
@@ -53,6 +55,25 @@ def check_state(checkpoint: dict, path: str, batch: int) -> None:
             f'{path} was trained with total_batch_size={trained[1]}, and the '
             f'config states {batch}: name the config of that training, or '
             f'add --cfg-options total_batch_size={trained[1]}')
+
+
+def continue_from(wrapper: OptimWrapper, optimizer: dict,
+                  times: float) -> None:
+    """Take over the state of the parameters, and nothing else.
+
+    Learning rates, betas and what else the groups hold stay the branch's own,
+    and so do AGVM's factors and its count of updates.
+
+    Args:
+        wrapper (AGVMOptimWrapper): Of the branch, which finds each parameter
+            by name, whatever the groups were.
+        optimizer (dict): The state of the wrapper that was saved.
+        times (float): See :func:`scaled_state`.
+    """
+    own = copy.deepcopy(wrapper.state_dict())
+    wrapper.load_state_dict(optimizer)
+    state = scaled_state(wrapper.state_dict()['state'], times)
+    wrapper.load_state_dict({**own, 'state': state})
 
 
 def scaled_state(state: dict, times: float) -> dict:

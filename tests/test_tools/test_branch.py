@@ -1,11 +1,14 @@
 """The branches of a training: their configs, their state, and a real one."""
+import argparse
 import json
 import os
+import re
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from studies.branch_command import add_branch
 from studies.branch_config import (
     branch_config,
     check_images,
@@ -193,6 +196,24 @@ def test_second_moments_follow_the_batch_and_first_ones_stay():
     assert scaled['step'] == 2  # 2.5, of as many images
     assert scaled_state({0: dict(step=3)}, 8.0) == {0: dict(step=1)}
     assert scaled_state(state, 1)[0] == state[0]
+
+
+def test_the_page_lists_the_flags_and_their_defaults():
+    commands = argparse.ArgumentParser().add_subparsers()
+    add_branch(commands)
+    parsed = vars(commands.choices['branch'].parse_args(['c.py', 'c.pth']))
+    told = dict(
+        re.findall(r'^\| `--([a-z-]+)` \| `?([^|`]*)`? \|',
+                   (ROOT / 'docs/choosing.md').read_text(), re.M))
+    flags = {key.replace('_', '-') for key in parsed} - {
+        'config', 'checkpoint'
+    }
+    assert told.keys() == flags
+    for flag, said in told.items():
+        value = parsed[flag.replace('-', '_')]
+        if isinstance(value, list):
+            value = ' '.join(map(str, value))
+        assert value is None or said == str(value)
 
 
 @pytest.mark.parametrize('kind', ['OptimWrapper', 'AGVMOptimWrapper'])

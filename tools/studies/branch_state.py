@@ -72,8 +72,11 @@ def continue_from(wrapper: OptimWrapper, optimizer: dict,
     """
     own = copy.deepcopy(wrapper.state_dict())
     wrapper.load_state_dict(optimizer)
-    state = scaled_state(wrapper.state_dict()['state'], times)
-    wrapper.load_state_dict({**own, 'state': state})
+    loaded = wrapper.state_dict()
+    own['state'] = scaled_state(loaded['state'], times)
+    if 'loss_scaler' in loaded:  # Or the first updates could overflow.
+        own['loss_scaler'] = loaded['loss_scaler']
+    wrapper.load_state_dict(own)
 
 
 def scaled_state(state: dict, times: float) -> dict:

@@ -25,7 +25,7 @@ for name in sgd adamw; do
     cat > "$work/$name.py" <<CONFIG
 _base_ = '$PWD/configs/study/faster-rcnn_r18_fpn_digits.py'
 total_batch_size = 32
-train_cfg = dict(max_epochs=12, val_interval=12)
+train_cfg = dict(max_epochs=12)
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, ${!name}), clip_grad=dict(max_norm=5))
 # Of 60 updates an epoch: warm-up of 1.5 epochs, as the study's.
@@ -42,10 +42,8 @@ train_dataloader = dict(
             dict(type='Resize', scale=(64, 64), keep_ratio=True),
             dict(type='PackDetInputs'),
         ]))
-val_dataloader = dict(dataset=dict(data_root='$data/'))
-val_evaluator = dict(ann_file='$data/annotations/instances_val.json')
-test_dataloader = val_dataloader
-test_evaluator = val_evaluator
+val_cfg = val_dataloader = val_evaluator = None
+test_cfg = test_dataloader = test_evaluator = None
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1))
 CONFIG
     if [ ! -f "$work/$name/epoch_12.pth" ]; then

@@ -128,9 +128,10 @@ def tables_of(point: Point, tolerance: float) -> list[Table]:
     compared.add_column('module', overflow='fold')
     for column in ('noise scale', 'critical batch / noise scale'):
         compared.add_column(column, justify='right')
+    bound = '>= ' if point.critical.beyond is None else ''
     for module, scale in point.noise_scale.items():
         compared.add_row(module, f'{scale:,.0f}',
-                         f'{point.critical.estimate / scale:.2g}')
+                         f'{bound}{point.critical.estimate / scale:.2g}')
     return [losses, compared]
 
 

@@ -3,44 +3,33 @@
 run     trains what a YAML file lists and is not done yet; to be stopped and
         started again at will
 report  draws the figures and writes the page from the stored results
+branch  goes on from a checkpoint at several batches, and sets the largest one
+        that costs no loss beside each module's noise scale
 """
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Sequence
 
 from command_line.console import new_console
 from mmengine.config import Config
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
+from studies.branch_command import (
+    TOLERANCE,
+    add_branch,
+    run_branches,
+    show_branches,
 )
-from studies.execute import ROOT, Trainings
-from studies.grid import Run, expand, missing, read_study
+from studies.execute import Trainings
+from studies.grid import expand, missing, read_study
+from studies.processes import ROOT, read_results, run_all
 from studies.report import write_report
 
 from agvm_mm.datasets import write_digits
-
-
-def read_results(folder: Path) -> list[dict]:
-    """Every stored result, by name.
-
-    Args:
-        folder (Path): Of the result files.
-    """
-    return [json.loads(path.read_text())
-            for path in sorted(folder.glob('[!.]*.json'))]  # yapf: disable
 
 
 def prepare(study: Config, console: Console) -> None:
@@ -70,37 +59,6 @@ def prepare(study: Config, console: Console) -> None:
         made = subprocess.run(command, capture_output=True, text=True)
         if made.returncode:
             raise RuntimeError(f'making {weights} failed:\n{made.stderr}')
-
-
-def run_all(study: Config, todo: list[Run], args: argparse.Namespace,
-            console: Console) -> None:
-    """Execute runs.
-
-    Args:
-        study (Config): The study.
-        todo (list[Run]): Its runs.
-        args (argparse.Namespace): The command line.
-        console (Console): Shows progress and what each run came to.
-    """
-    columns = (TextColumn('runs'), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress, \
-            ThreadPoolExecutor(args.jobs) as pool:
-        task = progress.add_task('runs', total=len(todo))
-        trainings = Trainings(study, args.results, args.work_dir)
-        futures = [pool.submit(trainings.execute, run) for run in todo]
-        try:
-            for future in as_completed(futures):
-                result = future.result()
-                progress.console.print(
-                    f'{result["name"]}: {result["final"]:.3f} in '
-                    f'{result["seconds"]} s',
-                    soft_wrap=True)
-                progress.advance(task)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            trainings.stop()
-            raise
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -136,6 +94,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=Path,
         default=ROOT / 'docs',
         help='folder for study.md and its figures (default: docs)')
+    report.add_argument(
+        '--branches',
+        type=Path,
+        help='instead: folder that branch wrote, to show it again')
+    add_branch(commands)
     args = parser.parse_args(argv)
     console = new_console()
     # As Ctrl-C: what runs is stopped too.
@@ -147,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             if missing(study, read_results(args.results)):
                 prepare(study, console)
             while todo := missing(study, read_results(args.results)):
-                run_all(study, todo, args, console)
+                trainings = Trainings(study, args.results, args.work_dir)
+                run_all(trainings, todo, args.jobs, console)
             for run in expand(study, read_results(args.results)):
                 if run.lr is None:
                     raise ValueError(
@@ -155,6 +119,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                         'that tells its learning rate')
             console.print(
                 f'all runs are done; results: {args.results}', soft_wrap=True)
+        elif args.command == 'branch':
+            run_branches(args, console)
+        elif args.branches:
+            show_branches(args.branches, TOLERANCE, console)
         else:
             for path in write_report(read_results(args.results), args.out):
                 console.print(f'wrote {path}', soft_wrap=True)

@@ -2,11 +2,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,10 +13,8 @@ from mmengine.config import Config, ConfigDict
 from agvm_mm.large_batch import split_batch, updates_per_epoch
 
 from .grid import Run
+from .processes import CONFIGS, ROOT, Processes, commit, write_result
 
-ROOT = Path(__file__).parents[2]
-# MMEngine reads configs as modules of one name, one at a time.
-CONFIGS = threading.Lock()
 # What names the split of the data that a run is judged on.
 SPLIT_KEYS = ('ann_file', 'data_prefix', 'seg_prefix')
 
@@ -110,7 +104,7 @@ def _moved(value: Any, root: str, split: str) -> Any:
     return value.replace('val', split).replace('data/digits/', root)
 
 
-class Trainings:
+class Trainings(Processes):
     """Executes runs, each in a process of its own.
 
     Args:
@@ -121,17 +115,10 @@ class Trainings:
     """
 
     def __init__(self, study: Config, results: Path, root: Path) -> None:
+        super().__init__()
         self.study = study
         self.results = results
         self.root = root
-        self._stopped = False
-        self._running: set[subprocess.Popen] = set()
-
-    def stop(self) -> None:
-        """End the trainings that run; no other begins."""
-        self._stopped = True
-        for training in list(self._running):
-            training.terminate()
 
     def execute(self, run: Run) -> dict:
         """Train, and write what came of it.
@@ -152,7 +139,7 @@ class Trainings:
             cfg = build_config(self.study, run)
             cfg.dump(work_dir / 'run.py')
         start = time.time()
-        code = self._train(work_dir)
+        code = self.train(work_dir)
         text = (work_dir / 'log.txt').read_text()
         diverged = code != 0 and 'infinite or NaN' in text
         if code != 0 and not diverged:
@@ -161,7 +148,7 @@ class Trainings:
         result = dict(
             name=run.name,
             run=asdict(run),
-            commit=_commit(),
+            commit=commit(),
             seconds=round(time.time() - start),
             diverged=diverged,
             epochs=cfg.train_cfg.max_epochs,
@@ -172,35 +159,17 @@ class Trainings:
             **_read(work_dir, self.study.pipelines[run.pipeline]))
         if diverged:
             result['final'] = 0.0
-        self.results.mkdir(parents=True, exist_ok=True)
-        partial = self.results / f'.{run.name}.json'
-        partial.write_text(json.dumps(result) + '\n')
-        partial.rename(self.results / f'{run.name}.json')
+        write_result(result, self.results)
         return result
 
-    def _train(self, work_dir: Path) -> int:
-        command = [
-            sys.executable, ROOT / 'tools/train.py', work_dir / 'run.py',
-            '--work-dir', work_dir
-        ]
-        one_thread = dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
-        with open(work_dir / 'log.txt', 'w') as log:
-            training = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    **one_thread
-                })
-        self._running.add(training)
-        if self._stopped:
-            training.terminate()
-        try:
-            return training.wait()
-        finally:
-            self._running.discard(training)
+    def told(self, result: dict) -> str:
+        """What a run came to, in one line.
+
+        Args:
+            result (dict): Of :meth:`execute`.
+        """
+        return (f'{result["name"]}: {result["final"]:.3f} in '
+                f'{result["seconds"]} s')
 
 
 def _read(work_dir: Path, pipeline: ConfigDict) -> dict:
@@ -226,10 +195,3 @@ def _read(work_dir: Path, pipeline: ConfigDict) -> dict:
         final=metrics[-1][1] if metrics else 0.0,
         loss=loss,
         agvm=scalars)
-
-
-def _commit() -> str:
-    return subprocess.run(['git', 'rev-parse', '--short', 'HEAD'],
-                          cwd=ROOT,
-                          stdout=subprocess.PIPE,
-                          text=True).stdout.strip()

@@ -23,6 +23,9 @@ safe_loader = pytest.mark.skipif(
     'from torch 2.4 on')
 gloo_takes_bfloat16 = pytest.mark.skipif(
     digit_version('2.4') > TORCH, reason='gloo takes bfloat16 from torch 2.4')
+elastic = pytest.mark.skipif(
+    digit_version('2.4') > TORCH,
+    reason='elastic runs need torch 2.4 or newer')
 lars = pytest.mark.skipif(
     not hasattr(torch, '_foreach_copy_'),
     reason="pytorch-optimizer's LARS needs torch 2.1 or newer")

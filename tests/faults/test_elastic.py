@@ -13,13 +13,14 @@ from command_line.rendezvous import port_in_use
 
 from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import RETINANET, ROOT, free_port, load, options
+from tests.stack import elastic
 
 from .counting import count
 from .recording import lines, rates, recorded
 from .test_faults import OPTIMIZERS, wait_for
 from .training import Training, children, wait_for_the_end
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, elastic]
 
 EPOCHS = 30  # of two updates
 # How long a lost machine is waited for, and one that may come.

@@ -15,6 +15,7 @@ import time
 
 import pytest
 from command_line.rendezvous import (
+    check_torch,
     max_restarts,
     node_range,
     port_in_use,
@@ -25,6 +26,7 @@ from command_line.rendezvous import (
 from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import ROOT, call, free_port
 from tests.faults.training import children
+from tests.stack import elastic
 
 LAUNCH = ROOT / 'tools/command_line/launch.py'
 
@@ -51,6 +53,13 @@ def test_restarts(monkeypatch):
         monkeypatch.setenv('MAX_RESTARTS', value)
         with pytest.raises(ValueError, match=f'MAX_RESTARTS={value} must be'):
             max_restarts(True)
+
+
+def test_a_torch_whose_agents_do_not_end():
+    check_torch('2.4.0+cu121')
+    check_torch('2.13.0')
+    with pytest.raises(ValueError, match=r'is torch 2\.1\.2: update'):
+        check_torch('2.1.2')
 
 
 @pytest.mark.parametrize(('command', 'expected'), [
@@ -164,6 +173,7 @@ class Agents:
                 f'started_{rank}').read_text().split(';')[:-1]
 
 
+@elastic
 def test_a_rank_that_fails_is_started_again(tmp_path):
     agents = Agents(tmp_path, '3', nodes='1')
     agents.start()
@@ -173,6 +183,7 @@ def test_a_rank_that_fails_is_started_again(tmp_path):
     assert agents.started(0) == ['0 1', '1 1', '2 1']
 
 
+@elastic
 @pytest.mark.faults
 def test_restarts_are_used_up_on_all_agents(tmp_path):
     agents = Agents(tmp_path, '3', 'waits', restarts='1')
@@ -185,6 +196,7 @@ def test_restarts_are_used_up_on_all_agents(tmp_path):
     assert agents.started(0) == agents.started(1) == ['0 2', '1 2']
 
 
+@elastic
 @pytest.mark.parametrize(('code', 'expected'), [
     ('refused', 1), (str(PREEMPTED), PREEMPTED)])
 def test_what_is_not_tried_again_ends_all_agents(code, expected, tmp_path):
@@ -197,6 +209,7 @@ def test_what_is_not_tried_again_ends_all_agents(code, expected, tmp_path):
     assert agents.started(0) == agents.started(1) == ['0 2']
 
 
+@elastic
 @pytest.mark.faults
 def test_agents_end_with_the_one_at_which_they_meet(tmp_path):
     agents = Agents(tmp_path, 'waits', 'waits')
@@ -210,6 +223,7 @@ def test_agents_end_with_the_one_at_which_they_meet(tmp_path):
     assert 'does not answer' in lines[1]
 
 
+@elastic
 @pytest.mark.faults
 def test_a_machine_that_stands_still_is_left_behind(tmp_path):
     agents = Agents(tmp_path, 'waits', 'waits', nodes='1:2')
@@ -228,6 +242,7 @@ def test_a_machine_that_stands_still_is_left_behind(tmp_path):
     agents.end()
 
 
+@elastic
 @pytest.mark.parametrize(('variables', 'told'), [
     (dict(NNODES='4:1'), 'NNODES=4:1 must be'),
     (dict(NNODES='a'), 'NNODES=a must be'),

@@ -59,6 +59,22 @@ def max_restarts(elastic: bool) -> int:
     return int(value)
 
 
+def check_torch(version: str) -> None:
+    """Refuse a torch whose agents were seen not to end.
+
+    Args:
+        version (str): Of torch.
+
+    Raises:
+        ValueError: If it is before 2.4, the oldest that was seen to do.
+    """
+    if tuple(map(int, version.split('.')[:2])) < (2, 4):
+        raise ValueError(
+            'a range of machines (NNODES) and MAX_RESTARTS need torch 2.4 or '
+            f'newer, but this is torch {version}: update torch, or give a '
+            'fixed number, as NNODES=4, and no MAX_RESTARTS')
+
+
 def rendezvous_arguments(args: argparse.Namespace) -> list[str]:
     """What lets torchrun's agents meet again and again.
 

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 
+import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous.api import RendezvousError
 from torch.distributed.launcher import api
@@ -26,6 +27,7 @@ from .agents import (
 from .elastic import ElasticAgent
 from .ends import EndedError, LeavesError, why
 from .rendezvous import (
+    check_torch,
     in_use,
     max_restarts,
     node_range,
@@ -52,6 +54,7 @@ def launch(argv: list[str]) -> None:
         restarts = max_restarts(fewest < most)
         elastic = bool(fewest < most or restarts)
         if elastic:
+            check_torch(torch.__version__)
             # Or, when a machine joins again, all wait for a store of ranks
             # that are gone (torch 2.13).
             os.environ['TORCH_DISABLE_SHARE_RDZV_TCP_STORE'] = '1'

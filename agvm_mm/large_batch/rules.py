@@ -6,6 +6,7 @@ resolve`'s work.
 """
 from __future__ import annotations
 
+import abc
 import math
 
 
@@ -59,7 +60,7 @@ class Rule:
         return self.total_batch_size / self.batch
 
 
-class RateRule(Rule):
+class RateRule(Rule, abc.ABC):
     """A rule of the learning rate, and of what goes with it."""
 
     #: As ``plan.py --rule`` names it.
@@ -67,13 +68,13 @@ class RateRule(Rule):
     #: Whose rule it is.
     source = ''
 
+    @abc.abstractmethod
     def lr(self, lr: float) -> float:
         """The learning rate of the new total batch.
 
         Args:
             lr (float): That of the old one.
         """
-        raise NotImplementedError
 
     def beta(self, beta: float) -> float:
         """The decay of a moving average in the optimizer.

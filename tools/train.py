@@ -32,7 +32,8 @@ from agvm_mm.compat.checkpoint import (
     force_safe_loading,
     refusal,
 )
-from agvm_mm.engine.runner import check_strategy, use_mixed_precision
+from agvm_mm.engine.mixed_precision import use_mixed_precision
+from agvm_mm.engine.runner import check_strategy
 from agvm_mm.large_batch import find_samples, resolve_here
 from agvm_mm.large_batch.settings import with_agvm
 from agvm_mm.recovery.parent import end_with_launcher

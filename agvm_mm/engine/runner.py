@@ -27,6 +27,7 @@ from agvm_mm.compat.checkpoint import (
     check_resume,
 )
 from agvm_mm.compat.shards import let_runners_load
+from agvm_mm.large_batch.empty_dataset import explain_empty
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
 from agvm_mm.large_batch.micro_batches import described
 from agvm_mm.large_batch.settings import (
@@ -38,34 +39,6 @@ from agvm_mm.large_batch.settings import (
 from agvm_mm.recovery.resuming import settle_resume
 
 from .unbuilt import UnbuiltRunner
-
-# The wrappers that --amp knows, and what it makes of them.
-MIXED_PRECISION = dict(
-    OptimWrapper='AmpOptimWrapper',
-    AmpOptimWrapper='AmpOptimWrapper',
-    AGVMOptimWrapper='AGVMAmpOptimWrapper',
-    AGVMAmpOptimWrapper='AGVMAmpOptimWrapper')
-
-
-def use_mixed_precision(cfg: Config) -> None:
-    """Do as ``--amp`` says, with AGVM or without.
-
-    Args:
-        cfg (Config): It is changed: each optimizer wrapper becomes the one
-            with mixed precision, its ``loss_scale`` 'dynamic'.
-
-    Raises:
-        ValueError: If a wrapper is another one.
-    """
-    for name, wrapper in wrappers_of(cfg).items():
-        kind = type_name(wrapper) or 'OptimWrapper'
-        if kind not in MIXED_PRECISION:
-            field = f'optim_wrapper.{name}' if name else 'optim_wrapper'
-            raise ValueError(
-                f'{field}.type={kind!r} has no mixed precision that --amp '
-                f'knows: it must be {" or ".join(MIXED_PRECISION)}')
-        wrapper['type'] = MIXED_PRECISION[kind]
-        wrapper['loss_scale'] = 'dynamic'
 
 
 def check_strategy(cfg: Config) -> None:
@@ -163,6 +136,26 @@ class _TotalBatchMixin:
         if 'total_batch_size' in cfg and not split_by_hand(cfg):
             print_log(_split(cfg), 'current')
         return super().train()  # type: ignore[misc]
+
+    def build_dataloader(self, dataloader: Any, *args: Any,
+                         **kwargs: Any) -> Any:
+        """The base class's.
+
+        Args:
+            dataloader (dict or DataLoader): As a config states it.
+            *args: For the base class.
+            **kwargs: For the base class.
+
+        Raises:
+            ValueError: If its dataset finds no image.
+        """
+        fields = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+        field = next(
+            (name for name in fields
+             if getattr(self, f'_{name}', None) is dataloader), 'a dataloader')
+        with explain_empty(field):
+            return super().build_dataloader(  # type: ignore[misc]
+                dataloader, *args, **kwargs)
 
     def load_or_resume(self) -> None:
         """The base class's, from the newest checkpoint that is whole.

@@ -12,6 +12,7 @@ from mmengine.registry import (
     init_default_scope,
 )
 
+from .empty_dataset import explain_empty
 from .optimizer_rules import stated_lr
 from .settings import schedulers_of, wrappers_of
 from .total_batch import fit, resolve
@@ -160,7 +161,8 @@ def num_train_images(cfg: Config) -> int:
         return cfg.num_train_images
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
-        return len(DATASETS.build(cfg.train_dataloader.dataset))
+        with explain_empty('train_dataloader'):
+            return len(DATASETS.build(cfg.train_dataloader.dataset))
     except AssertionError as error:  # as mmseg's, of an ann_file
         raise FileNotFoundError(
             f'the training images cannot be counted ({error}): place the '
@@ -169,12 +171,3 @@ def num_train_images(cfg: Config) -> int:
         raise FileNotFoundError(
             f'{error.filename} is not there to count the training images: '
             'place the data, or set num_train_images') from error
-    except ValueError as error:
-        # MMEngine's, which has nothing to put together.
-        if 'need at least one array' not in str(error):
-            raise
-        raise ValueError(
-            'train_dataloader.dataset finds no image with a label: its '
-            'metainfo.classes must be the names in its annotations, letter by '
-            'letter, its data_prefix their folder, and in mmseg its '
-            "img_suffix the end of their names, as '.png'") from error

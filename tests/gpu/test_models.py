@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
-from agvm_mm.engine.runner import use_mixed_precision
+from agvm_mm.engine.mixed_precision import use_mixed_precision
 from tests.amp import needs_autocast
 from tests.commands import FASTER, SEMANTIC
 

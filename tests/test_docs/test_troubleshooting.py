@@ -36,6 +36,8 @@ NO_MESSAGES = (
     r'(getattr\(.*?\)) is asked for',
     'Weights only load failed',
     'Expected more than 1 value per channel',
+    # Of MMEngine, likewise.
+    'need at least one array',
     # Files of the operating system.
     '/proc/',
     # A script, whose place in the message is kept short on the page.

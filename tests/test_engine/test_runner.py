@@ -6,16 +6,27 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
-from mmengine.registry import RUNNERS
+from mmengine.registry import DATASETS, RUNNERS
 
-from agvm_mm.engine.runner import check_strategy, use_mixed_precision
+from agvm_mm.engine.mixed_precision import use_mixed_precision
+from agvm_mm.engine.runner import check_strategy
 from tests.distributed import run_ranks
 from tests.test_large_batch.test_sampler import (
     Recorder,
     toy_config,
     train_toy,
 )
+
+
+@DATASETS.register_module()
+class NoImages(BaseDataset):
+    """What is left of a dataset whose classes are misspelt."""
+
+    def load_data_list(self):
+        return []
+
 
 RUNNER_TYPES = ['TotalBatchRunner', 'TotalBatchFlexibleRunner']
 
@@ -219,3 +230,19 @@ def test_mmengines_fsdp_strategy_is_refused_at_the_start(kind):
         check_strategy(Config({**cfg, 'strategy': strategy}))
     cfg.optim_wrapper.pop('agvm')
     check_strategy(cfg)
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+@pytest.mark.parametrize('loader', ['train', 'val'])
+def test_a_dataset_without_images(loader, runner_type, tmp_path):
+    cfg = config(tmp_path, f'{runner_type}_{loader}', runner_type)
+    if loader == 'val':
+        cfg.val_dataloader = dict(
+            cfg.train_dataloader,
+            sampler=dict(type='DefaultSampler', shuffle=False))
+        cfg.val_cfg = dict()
+        cfg.val_evaluator = dict(type='mmengine.Evaluator', metrics=[])
+    cfg[f'{loader}_dataloader'].dataset = dict(type='NoImages')
+    with pytest.raises(
+            ValueError, match=f'^{loader}_dataloader.dataset finds no image'):
+        RUNNERS.build(cfg).train()

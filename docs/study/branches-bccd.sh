@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Is the noise scale right on photographs? Two trainings of the study's RetinaNet
+# at batch 32, SGD and AdamW, branched at a quarter, half and three quarters of a
+# cosine. To be stopped and started again at will:
+#   bash docs/study/branches-bccd.sh
+# The weights are those that 'study.py run docs/study/bccd.yaml --weights' makes.
+# DATA names the folder of the photographs, JOBS=2 runs two branches at once.
+# Results: work_dirs/branches-bccd/out.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=work_dirs/branches-bccd
+data=${DATA:-data/bccd}
+export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+mkdir -p "$work"
+sgd="type='SGD', lr=0.08, momentum=0.9, weight_decay=1e-4"
+adamw="type='AdamW', lr=0.002, betas=(0.9, 0.999), weight_decay=0.05"
+for name in sgd adamw; do
+    cat > "$work/$name.py" <<CONFIG
+_base_ = '$PWD/configs/study/retinanet_effnet-lite0_fpn_bccd.py'
+total_batch_size = 32
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=384)
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, ${!name}), clip_grad=dict(max_norm=5))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=38),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=38, end=384),
+]
+train_dataloader = dict(dataset=dict(data_root='$data/'))
+val_cfg = val_dataloader = val_evaluator = None
+test_cfg = test_dataloader = test_evaluator = None
+log_processor = dict(by_epoch=False)
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=96, max_keep_ckpts=-1))
+CONFIG
+    if [ ! -f "$work/$name/iter_384.pth" ]; then
+        python tools/train.py "$work/$name.py" --work-dir "$work/$name" --resume
+    fi
+    for update in 96 192 288; do
+        python tools/study.py branch "$work/$name.py" \
+            "$work/$name/iter_$update.pth" --batches 8 16 32 64 128 256 \
+            --images "${IMAGES:-2048}" --loss-images "${LOSS_IMAGES:-205}" \
+            --seeds "${SEEDS:-2}" --jobs "${JOBS:-1}" --out "$work/out"
+    done
+done

@@ -47,5 +47,6 @@ model = dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=100, max_per_img=50),
         rcnn=dict(sampler=dict(num=48, pos_fraction=0.5))),
+    # No image has more than 30 cells.
     test_cfg=dict(
-        rpn=dict(nms_pre=100, max_per_img=100)))
+        rpn=dict(nms_pre=100, max_per_img=100), rcnn=dict(max_per_img=50)))

@@ -29,4 +29,5 @@ model = dict(
             scales=[1.5, 2.0, 2.75],
             ratios=[1.0],
             strides=[8, 16, 32])),
-    test_cfg=dict(nms_pre=300))
+    # No image has more than 30 cells.
+    test_cfg=dict(nms_pre=100, max_per_img=50))

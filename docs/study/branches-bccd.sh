@@ -32,12 +32,13 @@ log_processor = dict(by_epoch=False)
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=96, max_keep_ckpts=-1))
 CONFIG
-    if [ ! -f "$work/$name/iter_384.pth" ]; then
+    # Files are named by iterations: four of 8 images an update.
+    if [ ! -f "$work/$name/iter_1536.pth" ]; then
         python tools/train.py "$work/$name.py" --work-dir "$work/$name" --resume
     fi
-    for update in 96 192 288; do
+    for iteration in 384 768 1152; do
         python tools/study.py branch "$work/$name.py" \
-            "$work/$name/iter_$update.pth" --batches 8 16 32 64 128 256 \
+            "$work/$name/iter_$iteration.pth" --batches 8 16 32 64 128 256 \
             --images "${IMAGES:-2048}" --loss-images "${LOSS_IMAGES:-205}" \
             --seeds "${SEEDS:-2}" --jobs "${JOBS:-1}" --out "$work/out"
     done

@@ -130,6 +130,15 @@ def test_pages_of_the_first_trials(path, trials, tmp_path, count, told):
     assert 'not run yet' in tables.read_text()
 
 
+def test_pages_of_trials_that_learned_nothing(path, study, tmp_path):
+    for result in trials_done(study, 8, [0.0] * 6):
+        write_result(result, tmp_path / 'results')
+    page, tables = write_pages(str(path), None, tmp_path)
+    assert 'No trial at batch 8 learned anything' in page.read_text()
+    assert '| sgd | 8 | 0.0154 | 230 | **0.0** | never |' in (
+        tables.read_text())
+
+
 def test_pages_need_a_protocol_and_results(path, tmp_path):
     with pytest.raises(ValueError, match=r'there is no result in .*/results'):
         list(write_pages(str(path), None, tmp_path))

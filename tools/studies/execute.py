@@ -90,7 +90,7 @@ class Trainings(Processes):
 
     def _test(self, run: Run, work_dir: Path) -> float:
         """Test the last checkpoint, and remove it."""
-        checkpoint = Path((work_dir / 'last_checkpoint').read_text())
+        checkpoint, = work_dir.glob('*.pth')
         log = work_dir / 'test.txt'
         if self.call(log, 'test.py', work_dir / 'run.py', checkpoint,
                      '--work-dir', work_dir / 'test'):

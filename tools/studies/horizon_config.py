@@ -21,7 +21,7 @@ def with_horizon(cfg: Config, study: Config, run: Run) -> None:
             checkpoint, and the config says how that is tested.
     """
     protocol, updates = study.protocol, run.updates
-    warmup = round(protocol.warmup * updates)
+    warmup = max(1, round(protocol.warmup * updates))
     cfg.train_cfg = dict(
         type='IterBasedTrainLoop',
         max_iters=updates,

@@ -1,6 +1,7 @@
 """The pages of a study with a protocol, from its stored results."""
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Iterator
@@ -134,9 +135,14 @@ def _sections(protocol: Protocol, folder: Path,
         yield f'\n## {pipeline}\n'
         targets = protocol.targets(pipeline)
         finals = protocol.finals(pipeline)
+        small = protocol.settings.small_batch
         if targets is None:
-            yield (f'Its trials at batch {protocol.settings.small_batch} are '
-                   'not all done: there is no target yet.')
+            yield (f'Its trials at batch {small} are not all done: there is '
+                   'no target yet.')
+            continue
+        if math.isinf(targets[0]):
+            yield (f'No trial at batch {small} learned anything: there is no '
+                   'target.')
             continue
         yield (f'The targets are {" and ".join(map(percent, targets))}.\n')
         if not finals:
@@ -183,7 +189,7 @@ def _tables(protocol: Protocol) -> Iterator[str]:
         yield target_tables.trials_table(protocol, pipeline)
         targets = protocol.targets(pipeline)
         finals = protocol.finals(pipeline)
-        if not finals or targets is None:
+        if not finals or targets is None or math.isinf(targets[0]):
             continue
         yield '\n### Final runs\n'
         yield target_tables.runs_table(finals, targets)

@@ -1,4 +1,4 @@
-"""Run a study of AGVM on Digits, and report what it found.
+"""Run a study of AGVM, on Digits or photographs, and report what it found.
 
 run     trains what a YAML file lists and is not done yet; to be stopped and
         started again at will
@@ -28,23 +28,29 @@ from studies.execute import Trainings
 from studies.grid import expand, missing, read_study
 from studies.pages import write_pages
 from studies.processes import ROOT, read_results, run_all
+from studies.voc import prepare_voc
 
 from agvm_mm.datasets import write_digits
 
 
-def prepare(study: Config, console: Console) -> None:
+def prepare(study: Config, given: Path | None, console: Console) -> None:
     """Make the data and the pre-trained weights that are missing.
 
     Args:
         study (Config): The study.
+        given (Path, optional): File of published weights.
         console (Console): Shows what is made.
 
     Raises:
+        FileNotFoundError: If photographs or published weights are missing.
         RuntimeError: If the pre-training fails.
     """
+    used = {study.pipelines[run.pipeline].weights for run in expand(study, [])}
+    if study.data.get('kind') == 'voc':
+        prepare_voc(ROOT / study.data.root, used, given, console)
+        return
     data = study.data.to_dict()
     write_digits(ROOT / data.pop('root'), **data)
-    used = {study.pipelines[run.pipeline].weights for run in expand(study, [])}
     for weights in sorted(used):
         if (ROOT / weights).is_file():
             continue
@@ -83,6 +89,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         '--results',
         type=Path,
         help="folder of result files (default: the study's own)")
+    run.add_argument(
+        '--data',
+        type=Path,
+        help="photographs, in PASCAL VOC's layout (default: the study's own)")
+    run.add_argument(
+        '--weights',
+        type=Path,
+        help='file of EfficientNet-Lite0 as its package has it, to convert; '
+        'once is enough')
     report = commands.add_parser('report', help='draw')
     report.add_argument(
         'study',
@@ -110,9 +125,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if args.command == 'run':
             study = read_study(args.study)
+            if study.data.get('kind') != 'voc' and (args.data or args.weights):
+                raise ValueError(
+                    f'{args.study} makes its data and weights: --data and '
+                    '--weights are for studies on photographs')
             args.results = args.results or ROOT / study.results
+            if args.data:
+                study.data.root = str(args.data.resolve())
             if missing(study, read_results(args.results)):
-                prepare(study, console)
+                prepare(study, args.weights, console)
             run_all(
                 Trainings(study, args.results, args.work_dir),
                 lambda: missing(study, read_results(args.results)), args.jobs,

@@ -196,3 +196,27 @@ def test_a_run_has_its_horizon(study):
     assert 'test' in cfg.test_evaluator.ann_file
     assert cfg.default_hooks.checkpoint.save_last
     assert cfg.custom_hooks[-1].type != 'EarlyStoppingHook'
+
+
+@pytest.mark.parametrize('pipeline', ['retinanet', 'faster-rcnn'])
+def test_a_final_run_on_photographs(pipeline):
+    study = read_study(ROOT / 'docs/study/bccd.yaml')
+    study.data.size = [96, 72]
+    run = Run(pipeline, 'adamw', 64, 0.001, 1, 'test', updates=100)
+    cfg = build_config(study, run)
+    read = {
+        loader: cfg[loader].dataset.ann_file
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    }
+    assert read == {
+        f'{split}_dataloader': f'ImageSets/Main/{split}.txt'
+        for split in ('train', 'val', 'test')
+    }
+    assert cfg.test_dataloader.dataset.data_root == f'{study.data.root}/'
+    kept, *_ = cfg.test_dataloader.dataset.pipeline
+    assert [step.scale for step in kept.transforms if 'scale' in step] == [
+        (96, 72)
+    ]
+    assert {'studies.in_memory',
+            'agvm_mm.optimizers'} < {*cfg.custom_imports.imports}
+    assert cfg.max_samples_per_gpu == 8

@@ -14,14 +14,14 @@ def test_a_paired_t_test():
     assert (found.count, found.mean) == (3, 2.0)
     assert found.p_value == pytest.approx(1 - t / math.sqrt(2 + t**2))
     # By the quantiles of the tables, 4.303 and 1.061.
-    assert found.detectable == pytest.approx((4.303 + 1.061) / math.sqrt(3),
-                                             rel=1e-3)
+    assert found.detectable == pytest.approx(
+        (4.303 + 1.061) / math.sqrt(3), rel=1e-3)
 
 
 def test_what_five_pairs_could_have_seen():
     # 2.776 and 0.941 with four degrees of freedom.
-    assert detectable(0.02, 5) == pytest.approx(0.02 * (2.776 + 0.941) /
-                                                math.sqrt(5), rel=1e-3)
+    assert detectable(0.02, 5) == pytest.approx(
+        0.02 * (2.776 + 0.941) / math.sqrt(5), rel=1e-3)
 
 
 def test_seeds_that_one_method_lacks_do_not_count():
@@ -38,8 +38,8 @@ def test_equal_differences():
 
 def test_holm():
     # The smallest times 4, the next times 3 ..., none below the one before.
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx(
-        [0.03, 0.06, 0.06, 0.02])
+    assert holm([0.01, 0.04, 0.03,
+                 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     # What is not tested is not counted.
     tested, untested = holm([0.02, math.nan])

@@ -34,14 +34,18 @@ def _study(write):
 
 
 def test_trials_are_the_same_for_all_and_fill_the_square():
-    of = {(method, batch): trials(SETTINGS, method, batch)
-          for method in SETTINGS['rate'] for batch in (8, 32)}
+    of = {
+        (method, batch): trials(SETTINGS, method, batch)
+        for method in SETTINGS['rate']
+        for batch in (8, 32)
+    }
     assert of['sgd', 8] == of['agvm-sgd', 8]
     # Twice the rate at four times the batch, but for rounding.
     for (small, _), (large, _) in zip(of['sgd', 8], of['sgd', 32]):
         assert large == pytest.approx(2 * small, rel=0.01)
-    assert all(0.01 <= lr <= 0.16 and 100 <= updates <= 400
-               and updates % 10 == 0 for lr, updates in of['sgd', 8])
+    assert all(
+        0.01 <= lr <= 0.16 and 100 <= updates <= 400 and updates % 10 == 0
+        for lr, updates in of['sgd', 8])
     # Even in logarithms: one of four trials in each quarter of both axes.
     drawn = trials(dict(SETTINGS, trials=4), 'sgd', 8)
     for values, low, high in zip(zip(*drawn), (0.01, 100), (0.16, 400)):
@@ -82,9 +86,8 @@ def test_the_best_trial_is_the_fastest():
         Run('faster-rcnn', 'sgd', 32, lr, updates=updates)
         for lr, updates in ((0.1, 100), (0.2, 200), (0.3, 400))
     ]
-    slow, fast, high = (
-        trained(run, curve(last))
-        for run, last in zip(runs, (0.30, 0.44, 0.46)))
+    slow, fast, high = (trained(run, curve(last))
+                        for run, last in zip(runs, (0.30, 0.44, 0.46)))
     # Only one reached 0.45; to 0.4 the other was there first.
     assert best_trial([slow, fast, high], [0.45, 0.4]) is high
     assert best_trial([slow, fast, high], [0.5, 0.4]) is fast
@@ -100,9 +103,8 @@ def test_runs_wait_for_what_they_depend_on(study):
     assert [run.lr for run in missing(study, results[:5])] == [first[5].lr]
     # Then the other trials, which end at the target, and final runs at 8.
     second = missing(study, results)
-    assert [(run.batch, run.split, run.stop_at) for run in second] == [
-        *[(32, 'val', 0.45)] * 6, *[(8, 'test', None)] * 5
-    ]
+    assert [(run.batch, run.split, run.stop_at) for run in second
+            ] == [*[(32, 'val', 0.45)] * 6, *[(8, 'test', None)] * 5]
     # Those of sgd: at the trial that reached 0.375 alone.
     assert {(run.lr, run.updates)
             for run in second[6:8]} == {(first[1].lr, first[1].updates)}
@@ -127,8 +129,10 @@ def test_a_trial_that_ended_at_another_target_is_told(study):
         trained(dataclasses.replace(run, stop_at=0.4), curve(0.4))
         for run in missing(study, results) if run.split == 'val'
     ]
-    with pytest.raises(ValueError, match=r'bs32.* ended at 0\.4, and the '
-                       r'upper target is 0\.45 by now.*: remove'):
+    with pytest.raises(
+            ValueError,
+            match=r'bs32.* ended at 0\.4, and the '
+            r'upper target is 0\.45 by now.*: remove'):
         missing(study, [*results, *old])
 
 
@@ -214,9 +218,8 @@ def test_a_final_run_on_photographs(pipeline):
     }
     assert cfg.test_dataloader.dataset.data_root == f'{study.data.root}/'
     kept, *_ = cfg.test_dataloader.dataset.pipeline
-    assert [step.scale for step in kept.transforms if 'scale' in step] == [
-        (96, 72)
-    ]
+    assert [step.scale for step in kept.transforms
+            if 'scale' in step] == [(96, 72)]
     assert {'studies.in_memory',
             'agvm_mm.optimizers'} < {*cfg.custom_imports.imports}
     assert cfg.max_samples_per_gpu == 8

@@ -93,9 +93,10 @@ def check_protocol(study: Config, path: str | Path) -> None:
     small = protocol['small_batch']
     for pipeline in sorted({run['pipeline'] for run in chosen}):
         for method in protocol['reference']:
-            if not any((run['pipeline'], run['method'],
-                        run['batch']) == (pipeline, method, small)
-                       and _is_trial(run) for run in chosen):
+            if not any(
+                (run['pipeline'], run['method'],
+                 run['batch']) == (pipeline, method, small) and _is_trial(run)
+                    for run in chosen):
                 raise ValueError(
                     f'{path}: the targets of {pipeline} follow from trials of '
                     f'{method} at batch {small}, and no run is one: add it, '
@@ -127,11 +128,12 @@ def _is_right(name: str, value: Any) -> bool:
         # YAML reads 4e-4 as a text, and 4.0e-4 as a number.
         return isinstance(value, dict) and all(
             isinstance(ends, list) and len(ends) == 2 and all(
-                isinstance(end, (int, float)) for end in ends)
-            and 0 < ends[0] <= ends[1] for ends in value.values())
+                isinstance(end, (int, float))
+                for end in ends) and 0 < ends[0] <= ends[1]
+            for ends in value.values())
     if name == 'targets':
-        return value == sorted(value, reverse=True) and all(
-            0 < share < 1 for share in value)
+        return value == sorted(
+            value, reverse=True) and all(0 < share < 1 for share in value)
     return isinstance(value, list) and (name != 'compare' or all(
         len(pair) == 2 for pair in value))
 

@@ -96,8 +96,7 @@ class Trainings(Processes):
                      '--work-dir', work_dir / 'test'):
             raise _failed(run, log)
         checkpoint.unlink()
-        return read_test(work_dir / 'test',
-                         self.study.pipelines[run.pipeline])
+        return read_test(work_dir / 'test', self.study.pipelines[run.pipeline])
 
 
 def _failed(run: Run, log: Path) -> RuntimeError:

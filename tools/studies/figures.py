@@ -99,9 +99,10 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
     tried = {cell.method for cell in found}
     shown = next((pair for pair in MEASURED if tried & {*pair}), sorted(tried))
     methods = [method for method in shown if method in tried]
-    draw_panels({c: r
-                 for c, r in found.items() if c.method in methods}, methods,
-                path)
+    draw_panels({
+        c: r
+        for c, r in found.items() if c.method in methods
+    }, methods, path)
     return True
 
 

@@ -88,13 +88,12 @@ def measured_finals(finals: Finals, pipeline: str, optimizer: str,
         dict[Cell, dict]: The first seed's result, without AGVM first; empty
         if no run without it was measured.
     """
-    without = with_variances(of_method(finals, optimizer + MEASURED))
-    shown = sorted(without)[:1] + sorted(without)[-1:]
+    methods = optimizer + MEASURED, with_agvm
+    without, after = (
+        with_variances(of_method(finals, method)) for method in methods)
+    shown = dict.fromkeys(sorted(without)[:1] + sorted(without)[-1:])
     return {
         Cell(pipeline, method, batch): of_batches[batch][0]
-        for method, of_batches in ((optimizer + MEASURED, without),
-                                   (with_agvm,
-                                    with_variances(
-                                        of_method(finals, with_agvm))))
-        for batch in dict.fromkeys(shown) if batch in of_batches
+        for method, of_batches in zip(methods, (without, after))
+        for batch in shown if batch in of_batches
     }

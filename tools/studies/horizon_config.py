@@ -43,8 +43,8 @@ def with_horizon(cfg: Config, study: Config, run: Run) -> None:
     if 'agvm' in cfg.optim_wrapper:
         cfg.optim_wrapper.agvm.begin = warmup + round(
             protocol.settling * updates)
-        cfg.optim_wrapper.agvm.interval = max(
-            1, updates // protocol.measurements)
+        cfg.optim_wrapper.agvm.interval = max(1,
+                                              updates // protocol.measurements)
     every = math.ceil(updates / protocol.points)
     cfg.default_hooks.logger = dict(
         type='LoggerHook', interval=every, log_metric_by_epoch=False)

@@ -161,8 +161,8 @@ def run_all(trainings: Processes, todo: Callable[[], Sequence[Any]], jobs: int,
                     return
                 progress.update(
                     task,
-                    total=len(begun) +
-                    sum(run not in begun for run in waiting))
+                    total=len(begun) + sum(run not in begun
+                                           for run in waiting))
                 done, futures = wait(futures, return_when=FIRST_COMPLETED)
                 for future in done:
                     progress.console.print(

@@ -59,8 +59,7 @@ def write_report(results: Sequence[dict], folder: Path) -> Iterator[Path]:
                           [head, *_of_pipelines(results, folder / 'study')])
 
 
-def write_page(page: Path,
-               sections: Iterable[str | Path]) -> Iterator[Path]:
+def write_page(page: Path, sections: Iterable[str | Path]) -> Iterator[Path]:
     """Write a page.
 
     Args:

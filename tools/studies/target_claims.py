@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Iterator, NamedTuple, Sequence
+from typing import Dict, Iterator, NamedTuple, Sequence
 
 from .cells import updates_to
 from .claims import alignment
@@ -12,6 +12,7 @@ from .paired import LEVEL, Paired, holm, paired
 from .protocol import Protocol
 from .tables import percent
 
+BySeed = Dict[int, dict]
 COLUMNS = ('claim', 'found', 'p', 'so?', 'would have been seen')
 
 
@@ -95,18 +96,18 @@ def comparisons(protocol: Protocol, pipeline: str) -> Iterator[Comparison]:
     for ours, rival in protocol.settings.compare:
         both = of_method(finals, ours), of_method(finals, rival)
         for batch in sorted({*both[0]} & {*both[1]}):
-            pair = [
-                {r['run']['seed']: r for r in of_batches[batch]}
-                for of_batches in both
-            ]
+            pair = [_by_seed(of_batches[batch]) for of_batches in both]
             if not {*pair[0]} & {*pair[1]}:
                 continue
             yield _of_updates(batch, ours, rival, *pair, targets)
             yield _of_metric(batch, ours, rival, *pair)
 
 
-def _of_updates(batch: int, ours: str, rival: str, our: dict[int, dict],
-                their: dict[int, dict],
+def _by_seed(of_cell: Sequence[dict]) -> BySeed:
+    return {result['run']['seed']: result for result in of_cell}
+
+
+def _of_updates(batch: int, ours: str, rival: str, our: BySeed, their: BySeed,
                 targets: Sequence[float]) -> Comparison:
     """To the highest target that every run of both reached."""
     both = [*our.values()], [*their.values()]
@@ -117,8 +118,8 @@ def _of_updates(batch: int, ours: str, rival: str, our: dict[int, dict],
     text = (f'at batch {batch} {ours} needs fewer updates than {rival} to '
             f'{percent(shown)}')
     if target is None:
-        counts = ' and by '.join(
-            f'{len(reached(of, shown))} of {len(of)}' for of in both)
+        counts = ' and by '.join(f'{len(reached(of, shown))} of {len(of)}'
+                                 for of in both)
         return Comparison(text, f'reached by {counts}', None, -1, 'times')
     logs = [{
         seed: math.log2(updates_to(result, target))
@@ -131,10 +132,12 @@ def _of_updates(batch: int, ours: str, rival: str, our: dict[int, dict],
     return Comparison(text, found, result, -1, 'times')
 
 
-def _of_metric(batch: int, ours: str, rival: str, our: dict[int, dict],
-               their: dict[int, dict]) -> Comparison:
-    tests = [{seed: r['test'] for seed, r in of.items()}
-             for of in (our, their)]
+def _of_metric(batch: int, ours: str, rival: str, our: BySeed,
+               their: BySeed) -> Comparison:
+    tests = [{
+        seed: r['test']
+        for seed, r in of.items()
+    } for of in (our, their)]
     result = paired(*tests)
     means = (percent(statistics.fmean(of.values())) for of in tests)
     return Comparison(

@@ -36,8 +36,9 @@ def draw_to_targets(finals: Finals, targets: Sequence[float], path: Path, *,
         bool: Whether there was something to draw.
     """
     found = plain(finals)
-    if not any(reached(of_cell, target) for of_cell in found.values()
-               for target in targets):
+    if not any(
+            reached(of_cell, target) for of_cell in found.values()
+            for target in targets):
         return False
     figure, axes = plt.subplots(
         1,
@@ -96,10 +97,9 @@ def draw_curves(finals: Finals, targets: Sequence[float], path: Path) -> bool:
                       alpha=0.4)
         # One that diverged has fewer points.
         points = list(zip(*(result['metric'] for result in of_cell)))
-        axis.plot(
-            [of_seeds[0][0] * cell.batch for of_seeds in points],
-            [100 * statistics.fmean(v for _, v in of) for of in points],
-            **look)
+        axis.plot([of_seeds[0][0] * cell.batch for of_seeds in points],
+                  [100 * statistics.fmean(v for _, v in of) for of in points],
+                  **look)
     for axis, batch in zip(axes[0], batches):
         for target in targets:
             axis.axhline(100 * target, color='grey', linestyle=':')
@@ -120,12 +120,13 @@ def _draw_target(axis: Axes, found: Finals, target: float,
         for batch, of_cell in of_method(found, method).items():
             each = batch if images else 1
             seeds = [each * updates for updates in reached(of_cell, target)]
-            axis.plot([batch] * len(seeds),
-                      seeds,
-                      linestyle='',
-                      marker='.',
-                      color=look['color'],
-                      alpha=0.5)
+            axis.plot(
+                [batch] * len(seeds),
+                seeds,
+                linestyle='',
+                marker='.',
+                color=look['color'],
+                alpha=0.5)
             mean = mean_updates(of_cell, target)
             if mean is not None:
                 line.append((batch, each * mean))
@@ -148,9 +149,6 @@ def _finish(figure: Figure, path: Path) -> None:
         for line, label in zip(*axis.get_legend_handles_labels())
     }
     figure.legend(
-        list(lines.values()),
-        list(lines),
-        loc='outside lower center',
-        ncols=4)
+        list(lines.values()), list(lines), loc='outside lower center', ncols=4)
     figure.savefig(path, dpi=120)
     plt.close(figure)

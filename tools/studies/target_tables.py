@@ -150,16 +150,14 @@ def _tested(cell: Cell, of_cell: Sequence[dict]) -> str:
     return f'{text}, at {run["lr"]:g} and {run["updates"]} updates'
 
 
-def _by_batch(found: Finals, shown: Callable[[Cell, list[dict]],
-                                             str]) -> str:
+def _by_batch(found: Finals, shown: Callable[[Cell, list[dict]], str]) -> str:
     """A row a method and a column a batch."""
     batches = sorted({cell.batch for cell in found})
     rows = []
     for method in dict.fromkeys(cell.method for cell in found):
         of_batches = {c.batch: c for c in found if c.method == method}
         rows.append([
-            method,
-            *(shown(of_batches[batch], found[of_batches[batch]])
-              if batch in of_batches else '' for batch in batches)
+            method, *(shown(of_batches[batch], found[of_batches[batch]])
+                      if batch in of_batches else '' for batch in batches)
         ])
     return table(['method', *(f'batch {batch}' for batch in batches)], rows)

@@ -1,6 +1,7 @@
 """A protocol's figures."""
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 from typing import Sequence
@@ -116,24 +117,24 @@ def _draw_target(axis: Axes, found: Finals, target: float,
     least = []
     for method in by_method(found):
         look = style(method, methods_of(found))
-        line: list[tuple[int, float]] = []
-        for batch, of_cell in of_method(found, method).items():
+        of_batches = of_method(found, method)
+        line = []
+        for batch, of_cell in of_batches.items():
             each = batch if images else 1
             seeds = [each * updates for updates in reached(of_cell, target)]
             axis.plot(
                 [batch] * len(seeds),
                 seeds,
                 linestyle='',
-                marker='.',
-                color=look['color'],
-                alpha=0.5)
+                marker=look['marker'],
+                markersize=4,
+                fillstyle='none',
+                color=look['color'])
             mean = mean_updates(of_cell, target)
-            if mean is not None:
-                line.append((batch, each * mean))
-                if batch == batches[0]:
-                    least.append(mean)
-        if line:
-            axis.plot(*zip(*line), **look)
+            line.append(math.nan if mean is None else each * mean)
+            if mean is not None and batch == batches[0]:
+                least.append(mean)
+        axis.plot(list(of_batches), line, **look)  # A NaN is a gap.
     if least:  # Of the method that is best at the smallest batch.
         axis.plot(batches, [
             min(least) * batches[0] / (1 if images else batch)

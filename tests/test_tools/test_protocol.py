@@ -155,6 +155,7 @@ def test_a_wrong_protocol_is_refused(write, wrong, message):
 @pytest.mark.parametrize(('wrong', 'message'), [
     (dict(lr='best'), "has lr='best', which is of final runs: give it split"),
     (dict(lr='trials', updates=100), "updates beside lr='trials'"),
+    (dict(lr=0.1, updates=100, split='test'), r"split='test' and lr=0\.1: a"),
     (dict(lr=0.1), 'updates=None beside a number as lr.*validations=10'),
     (dict(lr=0.1, updates=105), 'updates=105 .* a multiple of'),
     (dict(lr='worst'), "lr='worst': it must be a number, 'trials' or 'best'"),

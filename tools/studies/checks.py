@@ -148,6 +148,9 @@ def _wrong_with(run: dict, protocol: dict) -> str:
             return (f'has lr={lr!r}, which is of final runs: give it '
                     "split='test', and no updates")
         return ''
+    if split != 'val' and not run.get('tag'):
+        return (f"has split={split!r} and lr={lr!r}: a final run has lr='best'"
+                ", and a trial split='val'; name a control by a tag")
     if lr == TRIALS:
         if 'updates' in run:
             return "has updates beside lr='trials', which draws them"

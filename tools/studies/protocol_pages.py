@@ -148,8 +148,9 @@ def _sections(protocol: Protocol, folder: Path,
         if not finals:
             yield 'No final run is done yet.'
             continue
-        yield CLAIMS
-        yield table(COLUMNS, target_claims(protocol, pipeline))
+        if claims := list(target_claims(protocol, pipeline)):
+            yield CLAIMS
+            yield table(COLUMNS, claims)
         yield '\n### Every method at every batch\n\nOn the test split.\n'
         yield target_tables.final_metrics(finals)
         yield '\n' + TO_TARGETS

@@ -26,8 +26,8 @@ from studies.branch_command import (
 )
 from studies.execute import Trainings
 from studies.grid import expand, missing, read_study
+from studies.pages import write_pages
 from studies.processes import ROOT, read_results, run_all
-from studies.report import write_report
 from studies.voc import prepare_voc
 
 from agvm_mm.datasets import write_digits
@@ -100,15 +100,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         'once is enough')
     report = commands.add_parser('report', help='draw')
     report.add_argument(
+        'study',
+        nargs='?',
+        help='YAML file with a protocol, which has pages of its own '
+        '(default: all pages of docs)')
+    report.add_argument(
         '--results',
         type=Path,
-        default=ROOT / 'docs/study/results',
-        help='folder of result files (default: docs/study/results)')
+        help="folder of result files (default: the study's own)")
     report.add_argument(
         '--out',
         type=Path,
         default=ROOT / 'docs',
-        help='folder for study.md and its figures (default: docs)')
+        help='folder for the pages and figures (default: docs)')
     report.add_argument(
         '--branches',
         type=Path,
@@ -130,9 +134,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 study.data.root = str(args.data.resolve())
             if missing(study, read_results(args.results)):
                 prepare(study, args.weights, console)
-            while todo := missing(study, read_results(args.results)):
-                trainings = Trainings(study, args.results, args.work_dir)
-                run_all(trainings, todo, args.jobs, console)
+            run_all(
+                Trainings(study, args.results, args.work_dir),
+                lambda: missing(study, read_results(args.results)), args.jobs,
+                console)
             for run in expand(study, read_results(args.results)):
                 if run.lr is None:
                     raise ValueError(
@@ -145,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif args.branches:
             show_branches(args.branches, TOLERANCE, console)
         else:
-            for path in write_report(read_results(args.results), args.out):
+            for path in write_pages(args.study, args.results, args.out):
                 console.print(f'wrote {path}', soft_wrap=True)
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         sys.exit(f'study.py: {error}')

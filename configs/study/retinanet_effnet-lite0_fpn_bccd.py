@@ -1,6 +1,6 @@
 _base_ = ['mmdet::_base_/models/retinanet_r50_fpn.py', './bccd.py']
 # Strides 8 and 16 alone, of a backbone that ends there: cells have 10 to 70
-# pixels. With stride 32 it takes half as long again, and finds no more.
+# pixels. With stride 32 it takes 1.4 times as long, and finds no more.
 norm_cfg = dict(type='GN', num_groups=8, requires_grad=True)
 model = dict(
     data_preprocessor=dict(

@@ -15,6 +15,19 @@ def result(run, final, **more):
             agvm={}), **more)
 
 
+def trained(run, curve, **more):
+    """A run with a horizon: its metric at even parts of it, and its test."""
+    every = run.updates // len(curve)
+    made = result(
+        run,
+        curve[-1],
+        metric=[[every * (i + 1), value] for i, value in enumerate(curve)],
+        test=curve[-1] - 0.01,
+        **more)
+    del made['updates_per_epoch']
+    return made
+
+
 def measured(**variance):
     """What AGVM logs, as constant over the training."""
     return dict(

@@ -4,8 +4,8 @@ import math
 import pytest
 from studies.cells import cells, step_variances, updates_to, variances
 from studies.claims import claims
-from studies.grid import Run
 from studies.report import write_report
+from studies.runs import Run
 
 from .study_results import measured, result
 

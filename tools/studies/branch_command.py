@@ -94,7 +94,7 @@ def run_branches(args: argparse.Namespace, console: Console) -> None:
     if todo:
         trainings = BranchTrainings(cfg, args.checkpoint, results,
                                     args.out.resolve() / 'logs')
-        run_all(trainings, todo, args.jobs, console)
+        run_all(trainings, lambda: todo, args.jobs, console)
     show_branches(args.out, args.tolerance, console)
 
 

@@ -170,14 +170,19 @@ def updates_to(result: dict, target: float) -> float:
 
     Between two evaluations the metric is taken to grow linearly.
 
+    Args:
+        result (dict): Of a run.
+        target (float): Of the metric, > 0.
+
     Returns:
         float: Infinity if it never did.
     """
+    # Evaluations of a run with a horizon are stored by update.
+    each = result.get('updates_per_epoch', 1)
     before = (0, 0.0)
     for epoch, value in result['metric']:
         if value >= target:
             share = (target - before[1]) / (value - before[1])
-            epochs = before[0] + share * (epoch - before[0])
-            return epochs * result['updates_per_epoch']
+            return each * (before[0] + share * (epoch - before[0]))
         before = (epoch, value)
     return math.inf

@@ -63,8 +63,8 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
     for optimizer in OPTIMIZERS:
         before = [at(f'{optimizer}-measured', b) for b in (small, large)]
         if any(before):
-            yield from _alignment(optimizer, *before,
-                                  at(f'agvm-{optimizer}', large))
+            yield from alignment(optimizer, *before,
+                                 at(f'agvm-{optimizer}', large))
     pairs = [(OURS, rival) for rival in RIVALS] + [('agvm-adamw', 'adamw')]
     for batch in batches[1:]:
         for ours, rival in pairs:
@@ -92,8 +92,20 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
     yield from _controls(found, pipeline)
 
 
-def _alignment(optimizer: str, small: Sequence[dict], large: Sequence[dict],
-               with_agvm: Sequence[dict]) -> Iterator[Claim]:
+def alignment(optimizer: str, small: Sequence[dict], large: Sequence[dict],
+              with_agvm: Sequence[dict]) -> Iterator[Claim]:
+    """What the paper says of the variances of the steps.
+
+    Args:
+        optimizer (str): Of the runs.
+        small (Sequence[dict]): Runs at a small batch in which AGVM measured
+            only.
+        large (Sequence[dict]): Such runs at a large batch.
+        with_agvm (Sequence[dict]): Runs with AGVM at that.
+
+    Yields:
+        Claim: In the order of the paper.
+    """
     yield _spread(
         f'variances are aligned at a small batch ({optimizer})',
         small,

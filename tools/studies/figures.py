@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Sequence
+from typing import Iterable, Mapping, Sequence
 
 import matplotlib
 
@@ -42,12 +42,12 @@ def draw_batches(results: Sequence[dict], path: Path) -> bool:
     if len({cell.batch for cell in found}) < 2:
         return False
     figure, axis = plt.subplots(figsize=(6, 4), layout='constrained')
-    for method, batches in _by_method(found).items():
+    for method, batches in by_method(found).items():
         of_method = [found[cell] for cell in batches]
         axis.errorbar([cell.batch for cell in batches],
                       [100 * mean(r) for r in of_method],
                       [100 * deviation(r) for r in of_method],
-                      **_style(method, results),
+                      **style(method, methods_of(found)),
                       capsize=3)
     _finish(figure, axis, found, 'metric on the test split, %', path)
     return True
@@ -72,9 +72,10 @@ def draw_updates(results: Sequence[dict], target: float, path: Path) -> bool:
     if len({cell.batch for cell in found}) < 2:
         return False
     figure, axis = plt.subplots(figsize=(6, 4), layout='constrained')
-    for method, batches in _by_method(found).items():
+    methods = methods_of(compared_cells(results))
+    for method, batches in by_method(found).items():
         axis.plot([cell.batch for cell in batches],
-                  [found[cell] for cell in batches], **_style(method, results))
+                  [found[cell] for cell in batches], **style(method, methods))
     axis.set_yscale('log', base=2)
     axis.yaxis.set_major_formatter('{x:.0f}')
     _finish(figure, axis, found,
@@ -98,22 +99,40 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
     tried = {cell.method for cell in found}
     shown = next((pair for pair in MEASURED if tried & {*pair}), sorted(tried))
     methods = [method for method in shown if method in tried]
-    found = {c: result for c, result in found.items() if c.method in methods}
+    draw_panels({
+        c: r
+        for c, r in found.items() if c.method in methods
+    }, methods, path)
+    return True
+
+
+def draw_panels(found: Mapping[Cell, dict], methods: Sequence[str],
+                path: Path) -> None:
+    """Step variances, a row a method and a column a batch.
+
+    Args:
+        found (Mapping[Cell, dict]): A run of each cell, one or more.
+        methods (Sequence[str]): Those of the cells, in their order.
+        path (Path): PNG to write.
+    """
     batches = sorted({cell.batch for cell in found})
+    by_epoch = all('updates_per_epoch' in r for r in found.values())
     figure, axes = plt.subplots(
         len(methods),
         len(batches),
-        sharex=True,
+        sharex=True if by_epoch else 'col',
         sharey=True,
         squeeze=False,
         figsize=(max(3.2 * len(batches), 6), 0.4 + 2.4 * len(methods)),
         layout='constrained')
     for cell, result in found.items():
         axis = axes[methods.index(cell.method)][batches.index(cell.batch)]
-        per_epoch = result['updates_per_epoch'] * result['micro_batches']
+        each = 1
+        if by_epoch:
+            each = result['updates_per_epoch'] * result['micro_batches']
         for module, points in step_variances(result).items():
             steps, values = zip(*points)
-            axis.plot([step / per_epoch for step in steps],
+            axis.plot([step / each for step in steps],
                       values,
                       linewidth=1,
                       label=module)
@@ -123,20 +142,22 @@ def draw_variances(results: Sequence[dict], path: Path) -> bool:
             axis.set(title=f'{method}, batch {batch}', yscale='log')
             axis.grid(alpha=0.3)
     for axis in axes[-1]:
-        axis.set_xlabel('epoch')
+        axis.set_xlabel('epoch' if by_epoch else 'update')
     _, result = next(iter(found.items()))
     figure.legend(
         list(result['agvm']['variance']), loc='outside lower center', ncols=3)
     figure.savefig(path, dpi=120)
     plt.close(figure)
-    return True
 
 
-def _style(method: str, results: Sequence[dict]) -> dict:
-    """A colour for each optimizer, full with AGVM and dashed without."""
-    optimizers = sorted(
-        {_optimizer(cell.method)
-         for cell in compared_cells(results)})
+def style(method: str, methods: Iterable[str]) -> dict:
+    """A colour for each optimizer, full with AGVM and dashed without.
+
+    Args:
+        method (str): To draw.
+        methods (Iterable[str]): All that are drawn.
+    """
+    optimizers = sorted(set(map(_optimizer, methods)))
     with_agvm = method.startswith(AGVM)
     return dict(
         label=method,
@@ -145,11 +166,17 @@ def _style(method: str, results: Sequence[dict]) -> dict:
         marker='o' if with_agvm else 's')
 
 
+def methods_of(found: Iterable[Cell]) -> set[str]:
+    """The methods of cells."""
+    return {cell.method for cell in found}
+
+
 def _optimizer(method: str) -> str:
     return method[len(AGVM):] if method.startswith(AGVM) else method
 
 
-def _by_method(found: dict[Cell, object]) -> dict[str, list[Cell]]:
+def by_method(found: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Cells by method, in their order."""
     methods: dict[str, list[Cell]] = {}
     for cell in found:
         methods.setdefault(cell.method, []).append(cell)

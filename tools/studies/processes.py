@@ -6,9 +6,14 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -70,28 +75,38 @@ class Processes:
         Returns:
             int: What the process ended with.
         """
-        command = [
-            sys.executable, ROOT / 'tools/train.py', work_dir / 'run.py',
-            '--work-dir', work_dir
-        ]
+        return self.call(work_dir / 'log.txt', 'train.py', work_dir / 'run.py',
+                         '--work-dir', work_dir)
+
+    def call(self, log: Path, tool: str, *arguments: str | Path) -> int:
+        """Run one of our tools on one thread, and wait.
+
+        Args:
+            log (Path): For what it prints.
+            tool (str): A file of ``tools/``.
+            *arguments (str or Path): Of its command line.
+
+        Returns:
+            int: What the process ended with.
+        """
         one_thread = dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
-        with open(work_dir / 'log.txt', 'w') as log:
-            training = subprocess.Popen(
-                command,
+        with open(log, 'w') as file:
+            process = subprocess.Popen(
+                [sys.executable, ROOT / 'tools' / tool, *arguments],
                 cwd=ROOT,
-                stdout=log,
+                stdout=file,
                 stderr=subprocess.STDOUT,
                 env={
                     **os.environ,
                     **one_thread
                 })
-        self._running.add(training)
+        self._running.add(process)
         if self._stopped:
-            training.terminate()
+            process.terminate()
         try:
-            return training.wait()
+            return process.wait()
         finally:
-            self._running.discard(training)
+            self._running.discard(process)
 
 
 def read_results(folder: Path) -> list[dict]:
@@ -117,27 +132,42 @@ def write_result(result: dict, folder: Path) -> None:
     partial.rename(folder / f'{result["name"]}.json')
 
 
-def run_all(trainings: Processes, todo: Sequence[Any], jobs: int,
+def run_all(trainings: Processes, todo: Callable[[], Sequence[Any]], jobs: int,
             console: Console) -> None:
-    """Execute runs.
+    """Execute runs until there is none that can begin.
 
     Args:
         trainings (Processes): Executes them.
-        todo (Sequence): The runs, as it takes them.
+        todo (Callable): Returns the runs that can begin, as ``trainings``
+            takes them, the next one first. It is asked again whenever one is
+            done, because others may have waited for it.
         jobs (int): How many at once.
         console (Console): Shows progress and what each run came to.
     """
     columns = (TextColumn('runs'), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn())
+    begun: list[Any] = []
+    futures: set[Future] = set()
     with Progress(*columns, console=console) as progress, \
             ThreadPoolExecutor(jobs) as pool:
-        task = progress.add_task('runs', total=len(todo))
-        futures = [pool.submit(trainings.execute, run) for run in todo]
+        task = progress.add_task('runs', total=None)
         try:
-            for future in as_completed(futures):
-                progress.console.print(
-                    trainings.told(future.result()), soft_wrap=True)
-                progress.advance(task)
+            while True:
+                waiting = [run for run in todo() if run not in begun]
+                for run in waiting[:jobs - len(futures)]:
+                    begun.append(run)
+                    futures.add(pool.submit(trainings.execute, run))
+                if not futures:
+                    return
+                progress.update(
+                    task,
+                    total=len(begun) + sum(run not in begun
+                                           for run in waiting))
+                done, futures = wait(futures, return_when=FIRST_COMPLETED)
+                for future in done:
+                    progress.console.print(
+                        trainings.told(future.result()), soft_wrap=True)
+                    progress.advance(task)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             trainings.stop()

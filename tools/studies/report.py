@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Iterable, Iterator, Sequence
 
 from . import tables
 from .cells import cells, mean, measured, plain_cells
@@ -51,24 +51,41 @@ def write_report(results: Sequence[dict], folder: Path) -> Iterator[Path]:
         raise ValueError('there is no result to report; run a study first')
     (folder / 'study').mkdir(parents=True, exist_ok=True)
     summary = folder / 'study/summary.md'
-    text = [
-        HEAD.format(
-            summary=summary.read_text() if summary.is_file() else '',
-            count=len(results),
-            hours=sum(r['seconds'] for r in results) / 3600)
-    ]
-    for pipeline in sorted({r['run']['pipeline'] for r in results}):
-        of_it = [r for r in results if r['run']['pipeline'] == pipeline]
-        text.append(f'\n## {pipeline}\n')
-        for section in _sections(of_it, pipeline, folder / 'study'):
-            if isinstance(section, Path):
-                yield section
-                text.append(f'\n![{section.stem}](study/{section.name})\n')
-            else:
-                text.append(section)
-    page = folder / 'study.md'
+    head = HEAD.format(
+        summary=summary.read_text() if summary.is_file() else '',
+        count=len(results),
+        hours=sum(r['seconds'] for r in results) / 3600)
+    yield from write_page(folder / 'study.md',
+                          [head, *_of_pipelines(results, folder / 'study')])
+
+
+def write_page(page: Path, sections: Iterable[str | Path]) -> Iterator[Path]:
+    """Write a page.
+
+    Args:
+        page (Path): Its file.
+        sections (Iterable[str or Path]): Markdown, and figures that lie in
+            study/ beside the page.
+
+    Yields:
+        Path: Each figure as it comes, and the page once it is written.
+    """
+    text = []
+    for section in sections:
+        if isinstance(section, Path):
+            yield section
+            section = f'\n![{section.stem}](study/{section.name})\n'
+        text.append(section)
     page.write_text('\n'.join(text) + '\n')
     yield page
+
+
+def _of_pipelines(results: Sequence[dict],
+                  folder: Path) -> Iterator[str | Path]:
+    for pipeline in sorted({r['run']['pipeline'] for r in results}):
+        of_it = [r for r in results if r['run']['pipeline'] == pipeline]
+        yield f'\n## {pipeline}\n'
+        yield from _sections(of_it, pipeline, folder)
 
 
 def _sections(results: Sequence[dict], pipeline: str,
@@ -96,7 +113,7 @@ def _sections(results: Sequence[dict], pipeline: str,
         yield ('\n### What was measured\n\nMedians of the first, second and '
                'last third of a training. Where the noise scale is far above '
                'the batch, variances are near 1 and factors too.\n')
-        yield tables.modules(results)
+        yield tables.modules(measured(results))
     if draw_variances(results, path):
         yield (
             "\nThe variances of the steps, which the paper's figure 1 shows: "

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Iterable, Sequence
+from typing import Iterable, Mapping, Sequence
 
 from .cells import (
     Cell,
@@ -13,7 +13,6 @@ from .cells import (
     compared_cells,
     deviation,
     mean,
-    measured,
     plain_cells,
     updates_to,
 )
@@ -135,10 +134,14 @@ def controls(results: Sequence[dict]) -> str:
                  rows)
 
 
-def modules(results: Sequence[dict]) -> str:
-    """What AGVM measured in each module, in thirds of the training."""
+def modules(found: Mapping[Cell, dict]) -> str:
+    """What AGVM measured in each module, in thirds of the training.
+
+    Args:
+        found (Mapping[Cell, dict]): A run of each cell that it measured.
+    """
     rows = []
-    for cell, result in measured(results).items():
+    for cell, result in found.items():
         for module in result['agvm']['variance']:
             rows.append([
                 cell.method,

@@ -1,0 +1,56 @@
+"""Which pages there are, and of which results each is drawn."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator
+
+from .grid import read_study
+from .processes import ROOT, read_results
+from .protocol_pages import write_protocol_pages
+from .report import write_report
+
+DIGITS = ROOT / 'docs/study/results'
+# Studies with a protocol, which have pages of their own in docs.
+STUDIES = ('docs/study/bccd.yaml', )
+
+
+def write_pages(study: str | None, results: Path | None,
+                folder: Path) -> Iterator[Path]:
+    """Draw pages from stored results.
+
+    Args:
+        study (str, optional): File of a study with a protocol; None for the
+            page on Digits and, unless ``results`` names a folder, every other
+            page that has results.
+        results (Path, optional): Folder of result files; None for the
+            study's own.
+        folder (Path): For the pages; figures go to study/ in it.
+
+    Yields:
+        Path: Each file, once it is written.
+
+    Raises:
+        FileNotFoundError: If there is no such study.
+        ValueError: If it has no protocol, or there is no result.
+    """
+    if study is not None:
+        yield from _of_study(Path(study), results, folder)
+        return
+    yield from write_report(read_results(results or DIGITS), folder)
+    if results is None:
+        for name in STUDIES:
+            path = ROOT / name
+            if read_results(ROOT / read_study(path).results):
+                yield from _of_study(path, None, folder)
+
+
+def _of_study(path: Path, results: Path | None,
+              folder: Path) -> Iterator[Path]:
+    study = read_study(path)
+    if 'protocol' not in study:
+        raise ValueError(
+            f'{path} has no protocol, and so no pages of its own: name one '
+            'that has, as docs/study/bccd.yaml, or leave it out and name the '
+            'folder of its results with --results')
+    own = results or ROOT / study.results
+    yield from write_protocol_pages(study, path, own, folder)

@@ -14,6 +14,12 @@ export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 mkdir -p "$work"
 sgd="type='SGD', lr=0.08, momentum=0.9, weight_decay=1e-4"
 adamw="type='AdamW', lr=0.002, betas=(0.9, 0.999), weight_decay=0.05"
+branch() {  # name, iteration, more flags
+    python tools/study.py branch "$work/$1.py" "$work/$1/iter_$2.pth" \
+        --batches 8 16 32 64 128 256 \
+        --images "${IMAGES:-2048}" --loss-images "${LOSS_IMAGES:-205}" \
+        --seeds "${SEEDS:-2}" --jobs "${JOBS:-1}" --out "$work/out" "${@:3}"
+}
 for name in sgd adamw; do
     cat > "$work/$name.py" <<CONFIG
 _base_ = '$PWD/configs/study/retinanet_effnet-lite0_fpn_bccd.py'
@@ -37,9 +43,8 @@ CONFIG
         python tools/train.py "$work/$name.py" --work-dir "$work/$name" --resume
     fi
     for iteration in 384 768 1152; do
-        python tools/study.py branch "$work/$name.py" \
-            "$work/$name/iter_$iteration.pth" --batches 8 16 32 64 128 256 \
-            --images "${IMAGES:-2048}" --loss-images "${LOSS_IMAGES:-205}" \
-            --seeds "${SEEDS:-2}" --jobs "${JOBS:-1}" --out "$work/out"
+        branch "$name" "$iteration"
     done
+    # Half way by another rule too: is it the batch that costs, or the rate?
+    branch "$name" 768 --rule square-root
 done

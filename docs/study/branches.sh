@@ -21,6 +21,12 @@ if [ ! -f "$weights" ]; then
 fi
 sgd="type='SGD', lr=0.08, momentum=0.9, weight_decay=1e-4"
 adamw="type='AdamW', lr=0.004, betas=(0.9, 0.999), weight_decay=0.05"
+branch() {  # name, epoch, more flags
+    python tools/study.py branch "$work/$1.py" "$work/$1/epoch_$2.pth" \
+        --batches 8 16 32 64 128 256 \
+        --images "${IMAGES:-4096}" --loss-images "${LOSS_IMAGES:-512}" \
+        --seeds "${SEEDS:-2}" --jobs "${JOBS:-1}" --out "$work/out" "${@:3}"
+}
 for name in sgd adamw; do
     cat > "$work/$name.py" <<CONFIG
 _base_ = '$PWD/configs/study/faster-rcnn_r18_fpn_digits.py'
@@ -50,9 +56,8 @@ CONFIG
         python tools/train.py "$work/$name.py" --work-dir "$work/$name" --resume
     fi
     for epoch in 2 6 10; do
-        python tools/study.py branch "$work/$name.py" \
-            "$work/$name/epoch_$epoch.pth" --batches 8 16 32 64 128 256 \
-            --images "${IMAGES:-4096}" --loss-images "${LOSS_IMAGES:-512}" \
-            --seeds "${SEEDS:-3}" --jobs "${JOBS:-1}" --out "$work/out"
+        branch "$name" "$epoch"
     done
+    # Half way by another rule too: is it the batch that costs, or the rate?
+    branch "$name" 6 --rule square-root
 done

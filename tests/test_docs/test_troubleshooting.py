@@ -26,7 +26,7 @@ TABLES = ('another_batch.py', 'another_schedule.py', 'charts.py',
           'optimizer_rules.py', 'optimizer_table.py', 'out_of_memory.py',
           'page.py', 'plan.py', 'plot_variance.py', 'pretrain_digits.py',
           'report.py', 'rules.py', 'run.py', 'show_partition.py',
-          'verdicts.py')
+          'verdicts.py', 'worth.py')
 NO_MESSAGES = (
     # Of torch, as it is searched for.
     r'GLOBAL (\S+) was not an allowed',

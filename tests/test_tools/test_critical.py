@@ -49,9 +49,12 @@ def test_what_cannot_be_compared_is_refused(losses, tolerance, message):
 
 
 def result(batch, loss, seed=0, point='faster-rcnn epoch_4', **scales):
+    config, checkpoint = point.split(' ', 1)
     return dict(
         point=point,
-        branch=dict(batch=batch, seed=seed),
+        branch=dict(config=config, batch=batch, seed=seed, rule=None),
+        seconds=60,
+        iteration=int(checkpoint.rpartition('_')[2] or 0),
         loss=loss,
         loss_before=2.0,
         noise_scale=scales)
@@ -92,10 +95,10 @@ def test_points_are_drawn(tmp_path):
     points = points_of([
         result(16, 1.0, backbone=40.0),
         result(32, 1.1),
-        result(16, 1.0, point='faster-rcnn epoch_8', neck=20.0),
-        result(32, 1.0, point='faster-rcnn epoch_8'),
-        result(16, 1.0, point='of one batch'),
+        result(16, 1.0, point='faster-rcnn epoch_12', neck=20.0),
+        result(32, 1.0, point='faster-rcnn epoch_12'),
+        result(16, 1.0, point='of-one-batch _'),
     ], 0.02)
-    assert [point.name[-1] for point in points] == ['4', '8']
+    assert [point.name.split('_')[1] for point in points] == ['4', '12']
     draw_points(points, tmp_path / 'branch.png')
     assert (tmp_path / 'branch.png').stat().st_size > 10_000

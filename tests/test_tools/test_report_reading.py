@@ -2,6 +2,7 @@
 import pytest
 from reports.judging import compare, judge, reason_of
 from reports.reading import read_run
+from reports.worth import measured_range
 
 from tests.test_tools.report_runs import (
     BASELINE,
@@ -36,6 +37,8 @@ def test_the_verdict_of_a_run(cut):
         'By their noise scales bbox_head could use a batch of 6, neck 8, '
         'backbone 12: 8 still pays for backbone and neck, and is past what '
         'bbox_head can use.',
+        # Of the smallest median, which is 6.
+        measured_range(6.0),
         'AGVM changed rates by up to 2.00 times (bbox_head, update 50).',
         "The variances of the modules' gradients were 4.0 times apart "
         '(largest over smallest median), those of their steps 1.0: AGVM '

@@ -2,7 +2,7 @@
 import re
 
 import pytest
-from reports import verdicts
+from reports import verdicts, worth
 
 from tests.commands import ROOT
 
@@ -146,15 +146,17 @@ def test_an_order_of_magnitude(number, said):
 
 def test_the_docs_state_each_rule():
     stated = dict(re.findall(r'^\| `(\w+)` \| `([\d.]+)` \|', PAGE, re.M))
+    names = {**vars(verdicts), **vars(worth)}
     constants = {
         name: value
-        for name, value in vars(verdicts).items() if name.isupper()
+        for name, value in names.items() if name.isupper()
     }
     assert {name: float(value) for name, value in stated.items()} == constants
     rules = [
-        name for name, value in vars(verdicts).items()
-        if callable(value) and getattr(value, '__module__', '') ==
-        'reports.verdicts' and not name.startswith('_') and name != 'about'
+        name for name, value in names.items()
+        if callable(value) and getattr(value, '__module__', '') in
+        ('reports.verdicts', 'reports.worth')
+        and not name.startswith('_') and name != 'about'
     ]
     told = re.findall(r'^### .*\(`(\w+)`\)$', PAGE, re.M)
     assert sorted(told) == sorted(rules)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
+from reports.worth import measured_range
 from rich.table import Table
 
 from agvm_mm.engine.logs import modules_of, read_log
@@ -23,7 +24,7 @@ def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
 
     Returns:
         tuple[Table, str]: A row for each module, and the range of total
-        batches worth running.
+        batches worth running, with what it is worth.
 
     Raises:
         ValueError: If the run logged no noise scale.
@@ -59,4 +60,4 @@ def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
     return table, (
         f'worth running on {plan.world_size} GPUs: total batches from {low:,} '
         f'(up to it every module gains) to {high:,} (beyond it none gains '
-        'much)')
+        f'much)\n{measured_range(min(scales))}')

@@ -7,6 +7,7 @@ from typing import Sequence
 from . import comparisons, verdicts
 from .run import Run
 from .series import median_of, points_of, spread, values_of
+from .worth import measured_range
 
 # Rows in the second half of a run in which a module must show a noise scale.
 FEWEST = 3
@@ -46,6 +47,7 @@ def _of_agvm(run: Run) -> list[str | None]:
             points_of(half, 'noise_scale', m)) >= FEWEST else None
         for m in run.modules
     }
+    known = [scale for scale in scales.values() if scale is not None]
     # A config that is not there states nothing: AGVM's defaults.
     options = run.options[0] if run.options else {}
     allowed = options.get('ratio_range', (0.5, 10.0))
@@ -56,6 +58,7 @@ def _of_agvm(run: Run) -> list[str | None]:
     batch = run.total_batch
     return [
         verdicts.batch_that_pays(scales, batch) if batch else None,
+        measured_range(min(known)) if batch and known else None,
         verdicts.largest_change(factors, allowed),
         verdicts.apart(
             spread(run.rows, 'variance'), spread(run.rows), changed)

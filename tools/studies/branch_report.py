@@ -68,7 +68,9 @@ def points_of(results: Sequence[dict], tolerance: float) -> list[Point]:
         ValueError: See :func:`~studies.critical.critical_batch`.
     """
     by_name: dict[str, list[dict]] = {}
-    for result in results:
+    in_order = sorted(
+        results, key=lambda r: (r['branch']['config'], r['iteration'] or 0))
+    for result in in_order:
         by_name.setdefault(result['point'], []).append(result)
     points = []
     for name, of_point in by_name.items():
@@ -103,7 +105,7 @@ def points_of(results: Sequence[dict], tolerance: float) -> list[Point]:
                 critical_batch(losses, tolerance),
                 [critical_batch(own, tolerance) for own in seeds.values()],
                 {m: statistics.median(v) for m, v in scales.items()}))
-    return sorted(points, key=lambda point: point.name)
+    return points
 
 
 def tables_of(point: Point, tolerance: float) -> list[Table]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterator
 
+from .branch_page import write_branch_page
 from .grid import read_study
 from .processes import ROOT, read_results
 from .protocol_pages import write_protocol_pages
@@ -12,6 +13,7 @@ from .report import write_report
 DIGITS = ROOT / 'docs/study/results'
 # Studies with a protocol, which have pages of their own in docs.
 STUDIES = ('docs/study/bccd.yaml', )
+BRANCHES = ROOT / 'docs/study/results-branches'
 
 
 def write_pages(study: str | None, results: Path | None,
@@ -42,6 +44,7 @@ def write_pages(study: str | None, results: Path | None,
             path = ROOT / name
             if read_results(ROOT / read_study(path).results):
                 yield from _of_study(path, None, folder)
+        yield from write_branch_page(BRANCHES, folder)
 
 
 def _of_study(path: Path, results: Path | None,

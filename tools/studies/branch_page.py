@@ -1,0 +1,198 @@
+"""The page on the branches: critical batches beside the noise scales."""
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
+
+from .branch_report import Point, draw_points, points_of
+from .processes import read_results
+from .report import write_page
+
+TOLERANCES = (0.01, 0.02, 0.05)
+# Which of a point's noise scales is compared.
+CHOICES: dict[str, Callable[[Mapping[str, float]], float]] = {
+    'the smallest': lambda scales: min(scales.values()),
+    "the backbone's": lambda scales: scales['backbone'],
+    'the largest': lambda scales: max(scales.values()),
+}
+HEAD = """\
+# Is the noise scale right?
+
+{summary}
+## How it was made
+
+Written by `python tools/study.py report` from the {count} results in
+[docs/study/results-branches](study/results-branches), one file a branch,
+{hours:.1f} hours of training in all, each on one CPU core. `bash
+docs/study/branches.sh` and `bash docs/study/branches-bccd.sh` make them anew;
+[choosing.md](choosing.md#is-the-noise-scale-right) says what a branch is and
+how to branch a training of your own.
+"""
+
+
+class Worth(NamedTuple):
+    """What a noise scale is worth: the critical batch over it.
+
+    Attributes:
+        ratios (list[float]): Of each point that tells one.
+        bounds (int): Points at which no batch cost loss: the ratio is at
+            least so large, and is not among them.
+        silent (int): Points that learned too little to tell anything.
+    """
+    ratios: list[float]
+    bounds: int
+    silent: int
+
+    @property
+    def typical(self) -> float:
+        """The geometric mean."""
+        return statistics.geometric_mean(self.ratios)
+
+    @property
+    def within(self) -> float:
+        """The factor by which the furthest ratio is off the mean."""
+        return max(
+            math.exp(abs(math.log(ratio / self.typical)))
+            for ratio in self.ratios)
+
+
+def own_rule(results: Sequence[dict]) -> list[dict]:
+    """The branches at the rate of their optimizer's own rule.
+
+    Args:
+        results (Sequence[dict]): Of branches.
+    """
+    return [result for result in results if result['branch']['rule'] is None]
+
+
+def worth_of(points: Sequence[Point], tolerance: float,
+             choice: str) -> Worth:
+    """Compare one noise scale of each point with its critical batch.
+
+    Args:
+        points (Sequence[Point]): At this tolerance.
+        tolerance (float): Of the loss.
+        choice (str): A name in ``CHOICES``.
+    """
+    told = [point for point in points if not point.warnings(tolerance)]
+    known = [point for point in told if point.critical.beyond is not None]
+    return Worth([
+        point.critical.estimate / CHOICES[choice](point.noise_scale)
+        for point in known
+    ], len(told) - len(known), len(points) - len(told))
+
+
+def write_branch_page(results: Path, folder: Path) -> Iterator[Path]:
+    """Write the page and its figures.
+
+    Args:
+        results (Path): A folder of result files for each data set.
+        folder (Path): For study-branches.md; figures go to study/ in it,
+            where branches-summary.md tells what the page begins with.
+
+    Yields:
+        Path: Each file, once it is written.
+    """
+    stored = {
+        path.name: read_results(path)
+        for path in sorted(results.iterdir()) if path.is_dir()
+    }
+    every = [result for of_data in stored.values() for result in of_data]
+    summary = folder / 'study/branches-summary.md'
+    head = HEAD.format(
+        summary=summary.read_text() if summary.is_file() else '',
+        count=len(every),
+        hours=sum(result['seconds'] for result in every) / 3600)
+    (folder / 'study').mkdir(parents=True, exist_ok=True)
+    yield from write_page(
+        folder / 'study-branches.md',
+        [head, *_worth(stored), *_of_data(stored, folder / 'study')])
+
+
+def _worth(stored: Mapping[str, Sequence[dict]]) -> Iterator[str]:
+    yield '\n## What a noise scale is worth\n'
+    yield (
+        'The critical batch over a noise scale, by the loss that a batch may\n'
+        'cost: the geometric mean over the points, from the lowest to the '
+        "highest.\nBranches by another rule than the optimizer's own are not "
+        'counted.\n')
+    yield _row(['data', 'loss', 'points', *CHOICES])
+    yield _row(['---'] * (3 + len(CHOICES)))
+    for data, results in stored.items():
+        for tolerance in TOLERANCES:
+            points = points_of(own_rule(results), tolerance)
+            worths = [worth_of(points, tolerance, name) for name in CHOICES]
+            yield _row([
+                data, f'{tolerance:.0%}',
+                _counted(worths[0]), *map(_shown, worths)
+            ])
+
+
+def _counted(worth: Worth) -> str:
+    parts = [f'{len(worth.ratios)}']
+    if worth.bounds:
+        parts.append(f'{worth.bounds} where no batch cost as much')
+    if worth.silent:
+        parts.append(f'{worth.silent} that learned too little')
+    return ', '.join(parts)
+
+
+def _shown(worth: Worth) -> str:
+    if not worth.ratios:
+        return ''
+    low, high = min(worth.ratios), max(worth.ratios)
+    return f'{worth.typical:.2g} ({low:.2g} to {high:.2g})'
+
+
+def _of_data(stored: Mapping[str, Sequence[dict]],
+             folder: Path) -> Iterator[str | Path]:
+    tolerance = TOLERANCES[1]
+    for data, results in stored.items():
+        points = points_of(results, tolerance)
+        yield f'\n## {data}\n'
+        draw_points(points, folder / f'branches-{data}.png')
+        yield folder / f'branches-{data}.png'
+        yield ('\nThe loss by batch: the mean over orders of the images, and '
+               'their standard deviation.\n')
+        batches = sorted({b for point in points for b in point.losses})
+        yield _row(['training', 'before', *map(str, batches)])
+        yield _row(['---'] * (2 + len(batches)))
+        for point in points:
+            yield _row([
+                point.name, f'{point.before:.4f}',
+                *(_loss(point, batch) for batch in batches)
+            ])
+        modules = list(dict.fromkeys(m for p in points for m in p.noise_scale))
+        yield ('\nThe critical batch, at which the loss is higher by '
+               f'{tolerance:.0%}, that of each order, and the noise scales.\n')
+        yield _row(['training', 'critical batch', 'of each order', *modules])
+        yield _row(['---'] * (3 + len(modules)))
+        for point in points:
+            said = str(point.critical)
+            if point.warnings(tolerance):
+                said = f'none: it learned too little ({said})'
+            yield _row([
+                point.name, said, '; '.join(map(str, point.by_seed)),
+                *(_scale(point.noise_scale.get(name)) for name in modules)
+            ])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f'| {" | ".join(cells)} |'
+
+
+def _loss(point: Point, batch: int) -> str:
+    loss = point.losses.get(batch)
+    if loss is None:
+        return ''
+    if not math.isfinite(loss):
+        return 'diverged'
+    if len(point.by_seed) == 1:
+        return f'{loss:.4f}'
+    return f'{loss:.4f} ± {point.deviations[batch]:.4f}'
+
+
+def _scale(value: float | None) -> str:
+    return 'no signal' if value is None else f'{value:,.0f}'

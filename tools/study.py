@@ -102,8 +102,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     report.add_argument(
         'study',
         nargs='?',
-        help='YAML file with a protocol, which has pages of its own '
-        '(default: all pages of docs)')
+        help='YAML file with a protocol or variants, which has pages of its '
+        'own (default: all pages of docs)')
     report.add_argument(
         '--results',
         type=Path,

@@ -64,6 +64,24 @@ def check_runs(study: Config, path: str | Path) -> None:
                 f'has {", ".join(known)}')
 
 
+def check_variants(study: Config, path: str | Path) -> None:
+    """Refuse variants of AGVM, or rivals of theirs, that are no methods.
+
+    Args:
+        study (Config): As it is read.
+        path (str or Path): Of its file.
+
+    Raises:
+        ValueError: If there are such.
+    """
+    for rival, variants in study.get('variants', {}).items():
+        for name in (rival, *variants):
+            if name not in study.methods:
+                raise ValueError(
+                    f'{path}: variants name {name!r}, which is none of the '
+                    f'methods; there are {", ".join(study.methods)}')
+
+
 def check_protocol(study: Config, path: str | Path) -> None:
     """Refuse a protocol that cannot be followed, and runs that have none.
 

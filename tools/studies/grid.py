@@ -6,7 +6,7 @@ from typing import Iterator, Sequence
 
 from mmengine.config import Config
 
-from .checks import check_protocol, check_runs
+from .checks import check_protocol, check_runs, check_variants
 from .choices import best_lr, constant_scale
 from .protocol import Protocol
 from .runs import Run, is_chosen, listed, multiplied, other_method
@@ -30,6 +30,7 @@ def read_study(path: str | Path) -> Config:
                                 'docs/study/quick.yaml')
     study = Config.fromfile(path)
     check_runs(study, path)
+    check_variants(study, path)
     check_protocol(study, path)
     return study
 

@@ -9,10 +9,11 @@ from .grid import read_study
 from .processes import ROOT, read_results
 from .protocol_pages import write_protocol_pages
 from .report import write_report
+from .variant_pages import write_variant_page
 
 DIGITS = ROOT / 'docs/study/results'
-# Studies with a protocol, which have pages of their own in docs.
-STUDIES = ('docs/study/bccd.yaml', )
+# Studies with a protocol or variants, which have pages of their own in docs.
+STUDIES = ('docs/study/bccd.yaml', 'docs/study/variants.yaml')
 BRANCHES = ROOT / 'docs/study/results-branches'
 
 
@@ -21,9 +22,9 @@ def write_pages(study: str | None, results: Path | None,
     """Draw pages from stored results.
 
     Args:
-        study (str, optional): File of a study with a protocol; None for the
-            page on Digits and, unless ``results`` names a folder, every other
-            page that has results.
+        study (str, optional): File of a study with a protocol or variants;
+            None for the page on Digits and, unless ``results`` names a
+            folder, every other page that has results.
         results (Path, optional): Folder of result files; None for the
             study's own.
         folder (Path): For the pages; figures go to study/ in it.
@@ -33,7 +34,7 @@ def write_pages(study: str | None, results: Path | None,
 
     Raises:
         FileNotFoundError: If there is no such study.
-        ValueError: If it has no protocol, or there is no result.
+        ValueError: If it has neither, or there is no result.
     """
     if study is not None:
         yield from _of_study(Path(study), results, folder)
@@ -50,10 +51,13 @@ def write_pages(study: str | None, results: Path | None,
 def _of_study(path: Path, results: Path | None,
               folder: Path) -> Iterator[Path]:
     study = read_study(path)
-    if 'protocol' not in study:
-        raise ValueError(
-            f'{path} has no protocol, and so no pages of its own: name one '
-            'that has, as docs/study/bccd.yaml, or leave it out and name the '
-            'folder of its results with --results')
     own = results or ROOT / study.results
-    yield from write_protocol_pages(study, path, own, folder)
+    if 'protocol' in study:
+        yield from write_protocol_pages(study, path, own, folder)
+    elif 'variants' in study:
+        yield from write_variant_page(study, path, own, folder)
+    else:
+        raise ValueError(
+            f'{path} has no protocol and no variants, and so no pages of its '
+            'own: name one that has, as docs/study/bccd.yaml, or leave it out '
+            'and name the folder of its results with --results')

@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Iterator
 
 from mmengine.config import Config
 
-from . import target_tables
+from . import target_tables, variant_pages
 from .figures import draw_panels
 from .finals import measured_finals
 from .processes import ROOT, read_results
 from .protocol import Protocol
-from .report import write_page
+from .report import path_from, write_page
 from .tables import modules, percent, table
 from .target_claims import COLUMNS, target_claims
 from .target_figures import draw_curves, draw_to_targets
@@ -110,17 +109,17 @@ def _head(protocol: Protocol, stored: list[dict], path: Path, results: Path,
     return HEAD.format(
         title=study.page.title,
         summary=summary.read_text() if summary.is_file() else '',
-        protocol=_from(page, ROOT / study.page.protocol),
+        protocol=path_from(page, ROOT / study.page.protocol),
         trials=settings.trials,
         upper=f'{100 * settings.targets[0]:.0f}%',
         lower=' and '.join(f'{100 * share:.0f}%'
                            for share in settings.targets[1:]),
         metric=' or '.join(sorted(metrics)),
         small=settings.small_batch,
-        study=_from(ROOT / 'README.md', path),
+        study=path_from(ROOT / 'README.md', path),
         count=len(stored),
-        results=_from(ROOT / 'README.md', results),
-        results_link=_from(page, results),
+        results=path_from(ROOT / 'README.md', results),
+        results_link=path_from(page, results),
         hours=sum(result['seconds'] for result in stored) / 3600,
         tables=tables.name)
 
@@ -151,6 +150,7 @@ def _sections(protocol: Protocol, folder: Path,
         if claims := list(target_claims(protocol, pipeline)):
             yield CLAIMS
             yield table(COLUMNS, claims)
+        finals = variant_pages.without_variants(protocol.study, finals)
         yield '\n### Every method at every batch\n\nOn the test split.\n'
         yield target_tables.final_metrics(finals)
         yield '\n' + TO_TARGETS
@@ -168,6 +168,7 @@ def _sections(protocol: Protocol, folder: Path,
                    'means over seeds.\n')
             yield figure
         yield from _variances(protocol, pipeline, folder / start)
+        yield from variant_pages.of_protocol(protocol, pipeline, targets)
 
 
 def _variances(protocol: Protocol, pipeline: str,
@@ -203,8 +204,3 @@ def _tables(protocol: Protocol) -> Iterator[str]:
             yield ('\n### What was measured\n\nMedians of the first, second '
                    "and last third of a training, the first seed's.\n")
             yield modules(found)
-
-
-def _from(start: Path, path: Path) -> str:
-    """A path as a page names it, or as a command does."""
-    return Path(os.path.relpath(path, start.parent)).as_posix()

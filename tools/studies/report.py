@@ -1,6 +1,7 @@
 """The study's page, from its stored results."""
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Iterable, Iterator, Sequence
 
@@ -78,6 +79,16 @@ def write_page(page: Path, sections: Iterable[str | Path]) -> Iterator[Path]:
         text.append(section)
     page.write_text('\n'.join(text) + '\n')
     yield page
+
+
+def path_from(start: Path, path: Path) -> str:
+    """A path as a page names it, or as a command does.
+
+    Args:
+        start (Path): The page, or a file in the folder of the command.
+        path (Path): To name.
+    """
+    return Path(os.path.relpath(path, start.parent)).as_posix()
 
 
 def _of_pipelines(results: Sequence[dict],

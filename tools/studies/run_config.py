@@ -11,7 +11,8 @@ from .horizon_config import with_horizon
 from .processes import ROOT
 from .runs import Run
 
-IMPORTS = ('agvm_mm', 'agvm_mm.cpu', 'agvm_mm.optimizers')
+IMPORTS = ('agvm_mm', 'agvm_mm.cpu', 'agvm_mm.optimizers',
+           'studies.agvm_variants')
 # What names the split of the data that a run is judged on.
 SPLIT_KEYS = ('ann_file', 'data_prefix', 'seg_prefix')
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Dict, Iterator, NamedTuple, Sequence
+from typing import Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from .cells import updates_to
 from .claims import alignment
@@ -70,7 +70,21 @@ def target_claims(protocol: Protocol, pipeline: str) -> Iterator[Tested]:
         after = with_variances(of_method(finals, ours)).get(large, [])
         for claim in alignment(rival, before[small], before[large], after):
             yield Tested(claim.text, claim.found, '', claim.verdict, '')
-    compared = list(comparisons(protocol, pipeline))
+    yield from tested(
+        comparisons(protocol, pipeline, protocol.settings.compare))
+
+
+def tested(compared: Iterable[Comparison]) -> Iterator[Tested]:
+    """Comparisons as a table of claims.
+
+    Args:
+        compared (Iterable[Comparison]): For whose number the p-values are
+            corrected.
+
+    Yields:
+        Tested: In the same order.
+    """
+    compared = list(compared)
     corrected = holm([
         math.nan if one.result is None else one.result.p_value
         for one in compared
@@ -79,12 +93,14 @@ def target_claims(protocol: Protocol, pipeline: str) -> Iterator[Tested]:
         yield _judged(comparison, p_value)
 
 
-def comparisons(protocol: Protocol, pipeline: str) -> Iterator[Comparison]:
+def comparisons(protocol: Protocol, pipeline: str,
+                pairs: Iterable[Sequence[str]]) -> Iterator[Comparison]:
     """Every pair of methods that is to be compared, batch by batch.
 
     Args:
         protocol (Protocol): With its results.
         pipeline (str): Which to look at.
+        pairs (Iterable[Sequence[str]]): A method and its rival, each.
 
     Yields:
         Comparison: Of the updates to a target, and of the last metric.
@@ -93,14 +109,17 @@ def comparisons(protocol: Protocol, pipeline: str) -> Iterator[Comparison]:
     targets = protocol.targets(pipeline)
     if targets is None:
         return
-    for ours, rival in protocol.settings.compare:
+    for ours, rival in pairs:
         both = of_method(finals, ours), of_method(finals, rival)
         for batch in sorted({*both[0]} & {*both[1]}):
             pair = [_by_seed(of_batches[batch]) for of_batches in both]
             if not {*pair[0]} & {*pair[1]}:
                 continue
             yield _of_updates(batch, ours, rival, *pair, targets)
-            yield _of_metric(batch, ours, rival, *pair)
+            yield of_metric(batch, ours, rival, *({
+                seed: result['test']
+                for seed, result in of.items()
+            } for of in pair))
 
 
 def _by_seed(of_cell: Sequence[dict]) -> BySeed:
@@ -132,14 +151,20 @@ def _of_updates(batch: int, ours: str, rival: str, our: BySeed, their: BySeed,
     return Comparison(text, found, result, -1, 'times')
 
 
-def _of_metric(batch: int, ours: str, rival: str, our: BySeed,
-               their: BySeed) -> Comparison:
-    tests = [{
-        seed: r['test']
-        for seed, r in of.items()
-    } for of in (our, their)]
-    result = paired(*tests)
-    means = (percent(statistics.fmean(of.values())) for of in tests)
+def of_metric(batch: int, ours: str, rival: str, our: Mapping[int, float],
+              their: Mapping[int, float]) -> Comparison:
+    """The last metric of two methods.
+
+    Args:
+        batch (int): Samples of an update.
+        ours (str): A method.
+        rival (str): Another.
+        our (Mapping[int, float]): Metrics of one, by seed.
+        their (Mapping[int, float]): Of the other. One seed at least is of
+            both.
+    """
+    result = paired(our, their)
+    means = (percent(statistics.fmean(of.values())) for of in (our, their))
     return Comparison(
         f'at batch {batch} {ours} ends better than {rival}',
         f'{" against ".join(means)}: {100 * result.mean:+.1f} '

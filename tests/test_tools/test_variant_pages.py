@@ -101,7 +101,7 @@ def test_the_page_of_variants_on_digits(tmp_path):
     for rival in ('agvm-sgd', 'sgd', 'agvm-adamw', 'adamw'):
         claims = said.split(f'Against {rival}:')[1].split('\n\n')[1]
         assert claims.count(f' ends better than {rival} |') == 3
-        # Of 0.001 to 0.005 less, with p = 0.0132: the only test of this change.
+        # Of 0.001 to 0.005 less, with p = 0.0132, and nothing to correct.
         assert '20.3 against 20.6: -0.3 (5 pairs) | 0.013 | no |' in claims
         assert '30.6 against 20.6: +10.0 (5 pairs) | < 0.001 | yes' in claims
         assert '20.6 against 20.6: +0.0 (5 pairs) | 1.000 | undecided' in (

@@ -32,7 +32,7 @@ HEAD = """\
 What is tried, and why, [was written down]({reasons}) before the first run.
 P-values are of paired t-tests over seeds, two-sided, corrected by Holm for the
 number of tests of one change against one rival; beside 'undecided' stands the
-difference that so many seeds would have shown in 80 of 100 studies, before that
+difference that so many seeds would have shown in 80 of 100 studies, before the
 correction.
 
 Written by `python tools/study.py report {study}` from the {count} results in

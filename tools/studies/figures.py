@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 
 from .cells import (
     Cell,
+    by_rate,
     compared_cells,
     deviation,
     mean,
     measured,
+    plain_cells,
     step_variances,
 )
 from .tables import mean_updates
@@ -80,6 +82,56 @@ def draw_updates(results: Sequence[dict], target: float, path: Path) -> bool:
     axis.yaxis.set_major_formatter('{x:.0f}')
     _finish(figure, axis, found,
             f'updates to {100 * target:.0f}% on the test split', path)
+    return True
+
+
+def draw_rates(results: Sequence[dict], path: Path) -> bool:
+    """The metric against the learning rate, with and without AGVM.
+
+    Args:
+        results (Sequence[dict]): Of one pipeline.
+        path (Path): PNG to write.
+
+    Returns:
+        bool: Whether there was something to draw: an optimizer that was tried
+        both with and without AGVM, at one batch.
+    """
+    found = plain_cells(results, 'val')
+    both = [
+        cell for cell in found if all(
+            cell._replace(method=start + _optimizer(cell.method)) in found
+            for start in ('', AGVM))
+    ]
+    if not both:
+        return False
+    batches = sorted({cell.batch for cell in both})
+    figure, (axes, ) = plt.subplots(
+        1,
+        len(batches),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(max(3.2 * len(batches), 6), 3.6),
+        layout='constrained')
+    for cell in both:
+        rates = by_rate(found[cell])
+        axes[batches.index(cell.batch)].errorbar(
+            [*rates], [100 * mean(r) for r in rates.values()],
+            [100 * deviation(r) for r in rates.values()],
+            **style(cell.method, methods_of(found)),
+            capsize=3)
+    for axis, batch in zip(axes, batches):
+        axis.set(
+            title=f'batch {batch}', xlabel='learning rate', xscale='log')
+        axis.xaxis.set_major_formatter('{x:g}')
+        axis.xaxis.set_minor_formatter('')
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel('metric on the validation split, %')
+    methods = dict(zip(*axes[-1].get_legend_handles_labels()[::-1]))
+    figure.legend(
+        methods.values(), methods, loc='outside lower center', ncols=4)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
     return True
 
 

@@ -211,17 +211,17 @@ def test_the_short_table_of_claims(results):
     ]
     rows = {topic: rest for topic, *rest in short_claims(results)}
     assert rows['variances aligned at a small batch'] == ['sgd 1.7', 'yes']
-    assert rows['agvm-sgd better at batch 128'] == [
+    assert rows['AGVM better at batch 128'] == [
         'sgd +10.0 (0.8), lars +0.0 (11.6), lamb -11.0 (0.8)',
         'yes: sgd; undecided: lars; no: lamb'
     ]
     assert rows['the backbone is the best anchor (batch 128)'] == [
         'AGVM 30.3 ± 0.6; neck 10.3 ± 0.6', 'yes'
     ]
-    assert rows['mask-rcnn'] == [
+    assert rows['mask-rcnn (adamw)'] == [
         '**yes**: variances aligned at a small batch [1.7], the backbone '
         'varies most, then the neck [backbone > neck]; **no**: misaligned at '
-        'a large batch [1.7]; **not run yet**: AGVM aligns them []',
+        'a large batch [1.7]; **not run yet**: aligned by AGVM []',
         '2 yes, 1 no, 1 not run yet'
     ]
 

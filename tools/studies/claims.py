@@ -128,7 +128,7 @@ def alignment(optimizer: str, small: Sequence[dict], large: Sequence[dict],
         f'AGVM aligns them ({optimizer})',
         with_agvm,
         aligned=True,
-        short=('AGVM aligns them', optimizer))
+        short=('aligned by AGVM', optimizer))
 
 
 def _spread(text: str, of_cell: Sequence[dict], *, aligned: bool,
@@ -171,10 +171,10 @@ def _better(batch: int,
             what: str = '') -> Claim:
     text = f'at batch {batch} {ours} is better than {rival}'
     shown = f'{with_deviation(our)} against {with_deviation(their)}'
-    short = (f'{ours} better at batch {batch}', rival)
+    short = (f'AGVM better at batch {batch}', rival)
     if what:
         text += f' ({what})'
-        short = (f'{ours} better than {rival} at batch {batch}', what)
+        short = (f'{short[0]}, in controls', what)
     return _judged(text, shown, *difference(our, their), short=short)
 
 
@@ -190,7 +190,7 @@ def _loses_less(when: str, ours: str, rival: str,
         shown,
         their_loss - our_loss,
         math.hypot(our_error, their_error),
-        short=(f'{ours} loses less {when}', rival))
+        short=(f'AGVM loses less {when}', rival))
 
 
 def _judged(text: str, shown: str, value: float, error: float, *,

@@ -1,9 +1,9 @@
-"""The study's figures."""
+"""The study's figures of metrics and updates."""
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Sequence
 
 import matplotlib
 
@@ -18,15 +18,10 @@ from .cells import (
     compared_cells,
     deviation,
     mean,
-    measured,
     plain_cells,
-    step_variances,
 )
 from .tables import mean_updates
 
-# Without AGVM and with it, as the paper's Figure 1 has its columns: of the
-# first optimizer that was measured.
-MEASURED = (('sgd-measured', 'agvm-sgd'), ('adamw-measured', 'agvm-adamw'))
 AGVM = 'agvm-'
 
 
@@ -105,14 +100,16 @@ def draw_rates(results: Sequence[dict], path: Path) -> bool:
     if not both:
         return False
     batches = sorted({cell.batch for cell in both})
-    figure, (axes, ) = plt.subplots(
-        1,
-        len(batches),
+    rows = math.ceil(len(batches) / 2)
+    figure, axes = plt.subplots(
+        rows,
+        2,
         sharex=True,
         sharey=True,
         squeeze=False,
-        figsize=(max(3.2 * len(batches), 6), 3.6),
+        figsize=(7, 0.8 + 2.6 * rows),
         layout='constrained')
+    axes = axes.flat
     for cell in both:
         rates = by_rate(found[cell])
         axes[batches.index(cell.batch)].errorbar(
@@ -125,81 +122,17 @@ def draw_rates(results: Sequence[dict], path: Path) -> bool:
             title=f'batch {batch}', xlabel='learning rate', xscale='log')
         axis.xaxis.set_major_formatter('{x:g}')
         axis.xaxis.set_minor_formatter('')
+        axis.label_outer()
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel('metric on the validation split, %')
-    methods = dict(zip(*axes[-1].get_legend_handles_labels()[::-1]))
+    for axis in axes[len(batches):]:
+        axis.remove()
+    figure.supylabel('metric on the validation split, %', fontsize='medium')
+    methods = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
     figure.legend(
         methods.values(), methods, loc='outside lower center', ncols=4)
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return True
-
-
-def draw_variances(results: Sequence[dict], path: Path) -> bool:
-    """Step variances over the training: the paper's Figure 1, upper row.
-
-    Args:
-        results (Sequence[dict]): Of one pipeline.
-        path (Path): PNG to write.
-
-    Returns:
-        bool: Whether there was something to draw.
-    """
-    found = measured(results)
-    if not found:
-        return False
-    tried = {cell.method for cell in found}
-    shown = next((pair for pair in MEASURED if tried & {*pair}), sorted(tried))
-    methods = [method for method in shown if method in tried]
-    draw_panels({
-        c: r
-        for c, r in found.items() if c.method in methods
-    }, methods, path)
-    return True
-
-
-def draw_panels(found: Mapping[Cell, dict], methods: Sequence[str],
-                path: Path) -> None:
-    """Step variances, a row a method and a column a batch.
-
-    Args:
-        found (Mapping[Cell, dict]): A run of each cell, one or more.
-        methods (Sequence[str]): Those of the cells, in their order.
-        path (Path): PNG to write.
-    """
-    batches = sorted({cell.batch for cell in found})
-    by_epoch = all('updates_per_epoch' in r for r in found.values())
-    figure, axes = plt.subplots(
-        len(methods),
-        len(batches),
-        sharex=True if by_epoch else 'col',
-        sharey=True,
-        squeeze=False,
-        figsize=(max(3.2 * len(batches), 6), 0.4 + 2.4 * len(methods)),
-        layout='constrained')
-    for cell, result in found.items():
-        axis = axes[methods.index(cell.method)][batches.index(cell.batch)]
-        each = 1
-        if by_epoch:
-            each = result['updates_per_epoch'] * result['micro_batches']
-        for module, points in step_variances(result).items():
-            steps, values = zip(*points)
-            axis.plot([step / each for step in steps],
-                      values,
-                      linewidth=1,
-                      label=module)
-    for row, method in zip(axes, methods):
-        row[0].set_ylabel('variance of the step')
-        for axis, batch in zip(row, batches):
-            axis.set(title=f'{method}, batch {batch}', yscale='log')
-            axis.grid(alpha=0.3)
-    for axis in axes[-1]:
-        axis.set_xlabel('epoch' if by_epoch else 'update')
-    _, result = next(iter(found.items()))
-    figure.legend(
-        list(result['agvm']['variance']), loc='outside lower center', ncols=3)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def style(method: str, methods: Iterable[str]) -> dict:

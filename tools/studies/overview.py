@@ -22,12 +22,13 @@ found for it?
 CLAIMS = """\
 ## The paper's claims
 
-First those on Faster R-CNN, claim by claim; then a row for each of the other
-pipelines. Of variances, the number is the largest module's over the
-smallest's, in the first half of a training; within twice is aligned. Of gains
-it is mAP, PQ or mIoU in percent against what is named, with the standard error
-over seeds in brackets; less than two of these is undecided. Rates are the best
-ones, if none is named; 36 epochs are three times as many updates.
+Those on Faster R-CNN, then a row for each of the other pipelines. First of the
+variances: the largest module's over the smallest's, in the first half of a
+training, where within twice is aligned. Then of mAP, PQ or mIoU in percent:
+AGVM with SGD against sgd, lars and lamb, AGVM with AdamW against adamw, with
+the standard error over seeds in brackets; less than two of these is undecided.
+Rates are the best ones, if none is named; 36 epochs have three times the
+updates. Behind ± stands the deviation over seeds.
 """
 HOW = """\
 ## How it was made

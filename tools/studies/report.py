@@ -7,7 +7,8 @@ from typing import Iterable, Iterator, Sequence
 from . import tables
 from .cells import cells, mean, measured, plain_cells
 from .claims import claims
-from .figures import draw_batches, draw_rates, draw_updates, draw_variances
+from .figures import draw_batches, draw_rates, draw_updates
+from .variance_figures import draw_variances
 
 HEAD = """\
 # A study on Digits

@@ -48,7 +48,8 @@ def _of_pipeline(pipeline: str, said: Sequence[Claim]) -> Row:
         what = ', '.join(f'{c.topic} [{c.number}]' for c in agreeing)
         shown.append(f'**{verdict}**: {what}')
         counts.append(f'{len(agreeing)} {verdict}')
-    return [pipeline, '; '.join(shown), ', '.join(counts)]
+    whose = ', '.join(dict.fromkeys(claim.label for claim in said))
+    return [f'{pipeline} ({whose})', '; '.join(shown), ', '.join(counts)]
 
 
 def _by_verdict(said: Sequence[Claim]) -> dict[str, list[Claim]]:

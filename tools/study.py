@@ -2,7 +2,7 @@
 
 run     trains what a YAML file lists and is not done yet; to be stopped and
         started again at will
-report  draws the figures and writes the page from the stored results
+report  draws the figures and writes the pages from the stored results
 branch  goes on from a checkpoint at several batches, and sets the largest one
         that costs no loss beside each module's noise scale
 """

@@ -6,13 +6,18 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+# Its own pages lie beside it; which there are, the stored results tell.
+STUDY = 'docs/study'
+
 
 def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
     """Make a hidden table of contents of each list of the index.
 
     A page in a list that does not exist, and one that is in no list, is a
-    warning of Sphinx's.
+    warning of Sphinx's. The study's pages, study-*.md, follow the study.
     """
+    if name == STUDY:
+        source[0] += '\n```{toctree}\n:hidden:\n:glob:\n\nstudy-*\n```\n'
     if name != app.config.root_doc:
         return
     for part in re.split(r'^## ', source[0], flags=re.M)[1:]:

@@ -49,8 +49,10 @@ def test_the_first_page_has_them_all(site):
     index = (site / 'docs/index.html').read_text()
     for page in (ROOT / 'docs').glob('*.md'):
         if page.stem != 'index':
-            # In the navigation, and on the page.
-            assert index.count(f'href="{page.stem}.html"') >= 2
+            # In the navigation, and on the page; those behind the study's are
+            # all on that.
+            listed = 1 if page.stem.startswith('study-') else 2
+            assert index.count(f'href="{page.stem}.html"') >= listed
         assert (site / f'docs/{page.stem}.html').is_file()
 
 

@@ -1,11 +1,16 @@
 """What the study says of its results."""
 import math
+import re
 
 import pytest
 from studies.cells import cells, step_variances, updates_to, variances
 from studies.claims import claims
+from studies.overview import write_overview
 from studies.report import write_report
 from studies.runs import Run
+from studies.short_claims import short_claims
+
+from tests.commands import ROOT
 
 from .study_results import measured, result
 
@@ -152,7 +157,7 @@ def test_a_pipeline_without_sgd_shows_what_it_has(tmp_path):
         *seeds('adamw', 128, [0.4, 0.41, 0.39]),
         *seeds('agvm-adamw', 8, [0.5], agvm=measured(backbone=0.5)),
     ]
-    *figures, page = write_report(results, tmp_path)
+    *figures, page, _ = write_report(results, tmp_path)
     assert [path.name for path in figures] == [
         'faster-rcnn_batch.png', 'faster-rcnn_updates.png',
         'faster-rcnn_variance.png'
@@ -171,24 +176,77 @@ def test_report(results, tmp_path):
         result(Run('faster-rcnn', 'agvm-sgd', 8, 0.02), 0.35),
     ]
     written = list(write_report(results, tmp_path))
-    page = written[-1].read_text()
+    page, tables = (path.read_text() for path in written[-2:])
     assert 'In short: it depends.' in page
     assert '| sgd | 50.0 ± 1.0, at 0.02 | 20.0 ± 1.0, at 0.02 |' in page
     # It is sgd itself, and is not compared with it.
     assert '| sgd-measured | 50' not in page
-    assert '| sgd | 8 | 0.02: **30.0**, 0.04: 0.0 (1 diverged) |' in page
-    assert 'By how much AGVM' in page
-    assert '| agvm-sgd | 8 | 0.02: +5.0 |' in page
     assert '| agvm-sgd | 128 | momentum-0 | 0.02 | 0.0 (1 diverged) |' in page
-    assert ('| agvm-sgd | 8 | neck | 0.4 / 0.4 | 1 / 2 | 64 / 128 |' in page)
     # To 25%, which each run grows to in a straight line over one epoch.
     assert '| sgd | 120 | never |' in page
+    assert '| sgd | 8 | 0.02: **30.0**, 0.04: 0.0 (1 diverged) |' in tables
+    assert 'By how much AGVM' in tables
+    assert '| agvm-sgd | 8 | 0.02: +5.0 |' in tables
+    assert '| agvm-sgd | 8 | neck | 0.4 / 0.4 | 1 / 2 | 64 / 128 |' in tables
     assert [p.name for p in written] == [
         'faster-rcnn_batch.png', 'faster-rcnn_updates.png',
-        'faster-rcnn_variance.png', 'study.md'
+        'faster-rcnn_variance.png', 'faster-rcnn_rates.png', 'study-digits.md',
+        'study-digits-tables.md'
     ]
     assert all(path.stat().st_size > 300 for path in written)
-    *_, page = write_report(results[-3:-1], tmp_path)  # none with AGVM
-    assert 'By how much AGVM' not in page.read_text()
+    *figures, _, tables = write_report(results[-3:-1], tmp_path)
+    assert figures == []  # none with AGVM
+    assert 'By how much AGVM' not in tables.read_text()
     with pytest.raises(ValueError, match='no result to report'):
         list(write_report([], tmp_path))
+
+
+def test_the_short_table_of_claims(results):
+    results += [
+        result(
+            Run('mask-rcnn', 'adamw-measured', batch, 0.02, split='test'),
+            0.5,
+            agvm=measured(backbone=0.5, neck=0.4, rpn_head=0.3))
+        for batch in (8, 128)
+    ]
+    rows = {topic: rest for topic, *rest in short_claims(results)}
+    assert rows['variances aligned at a small batch'] == ['sgd 1.7', 'yes']
+    assert rows['AGVM better at batch 128'] == [
+        'sgd +10.0 (0.8), lars +0.0 (11.6), lamb -11.0 (0.8)',
+        'yes: sgd; undecided: lars; no: lamb'
+    ]
+    assert rows['the backbone is the best anchor (batch 128)'] == [
+        'AGVM 30.3 ± 0.6; neck 10.3 ± 0.6', 'yes'
+    ]
+    assert rows['mask-rcnn (adamw)'] == [
+        '**yes**: variances aligned at a small batch [1.7], the backbone '
+        'varies most, then the neck [backbone > neck]; **no**: misaligned at '
+        'a large batch [1.7]; **not run yet**: aligned by AGVM []',
+        '2 yes, 1 no, 1 not run yet'
+    ]
+
+
+def test_the_first_page(results, tmp_path):
+    page, = write_overview(results, tmp_path)
+    assert '## The answer' not in page.read_text()
+    (tmp_path / 'study').mkdir()
+    (tmp_path / 'study/short-summary.md').write_text('## The answer\n\nNo.\n')
+    for name, title in (('bccd-tables', 'Cells: tables'), ('bccd', 'Cells')):
+        (tmp_path / f'study-{name}.md').write_text(f'# {title}\n')
+    list(write_overview(results, tmp_path))
+    said = page.read_text()
+    assert '\n## The answer\n\nNo.\n' in said
+    assert '| variances aligned at a small batch | sgd 1.7 | yes |' in said
+    assert 'On Digits: 39 trainings' in said
+    assert said.endswith('\n- [Cells](study-bccd.md)\n'
+                         '- [Cells: tables](study-bccd-tables.md)\n')
+
+
+def test_the_short_answers_numbers_are_those_of_the_page():
+    """Of the hand-written part, what is said of Digits."""
+    answer, page = (
+        re.findall(r'[-+]?\d+\.\d(?: ± \d+\.\d)?',
+                   (ROOT / 'docs' / name).read_text())
+        for name in ('study/short-summary.md', 'study-digits.md'))
+    assert len(answer) > 15
+    assert {*answer} - {*page} == set()

@@ -31,10 +31,16 @@ class Claim(NamedTuple):
         text (str): What the paper says.
         found (str): What the study found, in numbers.
         verdict (str): 'yes', 'no', 'undecided' or 'not run yet'.
+        topic (str): In short, what it shares with other claims.
+        label (str): In short, which of these it is: an optimizer, a rival.
+        number (str): In short, what was found.
     """
     text: str
     found: str
     verdict: str
+    topic: str
+    label: str
+    number: str
 
 
 def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
@@ -69,26 +75,23 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
     for batch in batches[1:]:
         for ours, rival in pairs:
             if at(ours, batch) and at(rival, batch):
-                yield _better(
-                    f'at batch {batch} {ours} is better than {rival}',
-                    at(ours, batch), at(rival, batch))
+                yield _better(batch, ours, rival, at(ours, batch),
+                              at(rival, batch))
     for ours, rival in pairs:
         of_both = [
             at(m, batch) for m in (ours, rival) for batch in (small, large)
         ]
         if all(of_both):
-            yield _loses_less(
-                f'from batch {small} to {large} {ours} loses less than '
-                f'{rival}', of_both[:2], of_both[2:])
+            yield _loses_less(f'from batch {small} to {large}', ours, rival,
+                              of_both[:2], of_both[2:])
     for cell in found:
         if cell.tag and cell.method == OURS and cell._replace(
                 method=PLAIN) in found:
             what = cell.tag
             if what == BASELINE:  # apart from the rate, nothing is different
                 what = f'at {found[cell][0]["run"]["lr"]:g}'
-            yield _better(
-                f'at batch {cell.batch} {OURS} is better than {PLAIN} '
-                f'({what})', found[cell], at(PLAIN, cell.batch, cell.tag))
+            yield _better(cell.batch, OURS, PLAIN, found[cell],
+                          at(PLAIN, cell.batch, cell.tag), what)
     yield from _controls(found, pipeline)
 
 
@@ -109,34 +112,46 @@ def alignment(optimizer: str, small: Sequence[dict], large: Sequence[dict],
     yield _spread(
         f'variances are aligned at a small batch ({optimizer})',
         small,
-        aligned=True)
+        aligned=True,
+        short=('variances aligned at a small batch', optimizer))
     yield _spread(
         f'they are misaligned at a large batch ({optimizer})',
         large,
-        aligned=False)
+        aligned=False,
+        short=('misaligned at a large batch', optimizer))
     yield _order(
         'there the backbone varies most, then the neck, then the heads '
-        f'({optimizer})', large)
-    yield _spread(f'AGVM aligns them ({optimizer})', with_agvm, aligned=True)
+        f'({optimizer})',
+        large,
+        short=('the backbone varies most, then the neck', optimizer))
+    yield _spread(
+        f'AGVM aligns them ({optimizer})',
+        with_agvm,
+        aligned=True,
+        short=('aligned by AGVM', optimizer))
 
 
-def _spread(text: str, of_cell: Sequence[dict], *, aligned: bool) -> Claim:
+def _spread(text: str, of_cell: Sequence[dict], *, aligned: bool,
+            short: tuple[str, str]) -> Claim:
     if not of_cell:
-        return Claim(text, '', 'not run yet')
+        return Claim(text, '', 'not run yet', *short, '')
     by_module = _variances(of_cell)
     spread = max(by_module.values()) / min(by_module.values())
     shown = ', '.join(f'{m} {v:.3f}' for m, v in by_module.items())
     return Claim(text, f'largest over smallest {spread:.1f}: {shown}', 'yes' if
-                 (spread <= ALIGNED) == aligned else 'no')
+                 (spread <= ALIGNED) == aligned else 'no', *short,
+                 f'{spread:.1f}')
 
 
-def _order(text: str, of_cell: Sequence[dict]) -> Claim:
+def _order(text: str, of_cell: Sequence[dict], *,
+           short: tuple[str, str]) -> Claim:
     if not of_cell:
-        return Claim(text, '', 'not run yet')
+        return Claim(text, '', 'not run yet', *short, '')
     by_module = _variances(of_cell)
     order = sorted(by_module, key=lambda module: -by_module[module])
     so = order[0] == 'backbone' and order[1] in NECKS
-    return Claim(text, ' > '.join(order), 'yes' if so else 'no')
+    return Claim(text, ' > '.join(order), 'yes' if so else 'no', *short,
+                 ' > '.join(order[:2]))
 
 
 def _variances(of_cell: Sequence[dict]) -> dict[str, float]:
@@ -148,28 +163,45 @@ def _variances(of_cell: Sequence[dict]) -> dict[str, float]:
     }
 
 
-def _better(text: str, ours: Sequence[dict], theirs: Sequence[dict]) -> Claim:
-    value, error = difference(ours, theirs)
-    shown = f'{with_deviation(ours)} against {with_deviation(theirs)}'
-    return _judged(text, shown, value, error)
+def _better(batch: int,
+            ours: str,
+            rival: str,
+            our: Sequence[dict],
+            their: Sequence[dict],
+            what: str = '') -> Claim:
+    text = f'at batch {batch} {ours} is better than {rival}'
+    shown = f'{with_deviation(our)} against {with_deviation(their)}'
+    short = (f'AGVM better at batch {batch}', rival)
+    if what:
+        text += f' ({what})'
+        short = (f'{short[0]}, in controls', what)
+    return _judged(text, shown, *difference(our, their), short=short)
 
 
-def _loses_less(text: str, ours: Sequence[Sequence[dict]],
-                theirs: Sequence[Sequence[dict]]) -> Claim:
+def _loses_less(when: str, ours: str, rival: str,
+                our: Sequence[Sequence[dict]],
+                their: Sequence[Sequence[dict]]) -> Claim:
     """Each of the small and of the large batch."""
-    our_loss, our_error = difference(*ours)
-    their_loss, their_error = difference(*theirs)
+    our_loss, our_error = difference(*our)
+    their_loss, their_error = difference(*their)
     shown = f'{percent(our_loss)} against {percent(their_loss)}'
-    return _judged(text, shown, their_loss - our_loss,
-                   math.hypot(our_error, their_error))
+    return _judged(
+        f'{when} {ours} loses less than {rival}',
+        shown,
+        their_loss - our_loss,
+        math.hypot(our_error, their_error),
+        short=(f'AGVM loses less {when}', rival))
 
 
-def _judged(text: str, shown: str, value: float, error: float) -> Claim:
+def _judged(text: str, shown: str, value: float, error: float, *,
+            short: tuple[str, str]) -> Claim:
     """Whether what should be positive is."""
     shown += f': {100 * value:+.1f} (standard error {percent(error)})'
+    verdict = 'undecided'
     if abs(value) >= ERRORS * error:  # never of one seed: the error is NaN
-        return Claim(text, shown, 'yes' if value > 0 else 'no')
-    return Claim(text, shown, 'undecided')
+        verdict = 'yes' if value > 0 else 'no'
+    return Claim(text, shown, verdict, *short,
+                 f'{100 * value:+.1f} ({percent(error)})')
 
 
 def _controls(found: Found, pipeline: str) -> Iterator[Claim]:
@@ -195,16 +227,22 @@ def _compared(text: str, prefix: str, baseline: list[dict],
     shown = ', '.join(f'{tag[len(prefix):] or tag} '
                       f'{with_deviation(cell)}' for tag, cell in tried.items())
     shown = f'AGVM {with_deviation(baseline)}; {shown}'
+    return Claim(text, shown, _verdict(prefix, baseline, tried), text, '',
+                 shown)
+
+
+def _verdict(prefix: str, baseline: list[dict],
+             tried: dict[str, list[dict]]) -> str:
     if prefix == 'momentum-0':
         diverged = any(r['diverged'] for cell in tried.values() for r in cell)
-        return Claim(text, shown, 'yes' if diverged else 'no')
+        return 'yes' if diverged else 'no'
     apart = [difference(baseline, cell) for cell in tried.values()]
     if any(math.isnan(error) for _, error in apart):  # of one seed
-        return Claim(text, shown, 'undecided')
+        return 'undecided'
     if prefix == 'anchor-':
         if all(value > ERRORS * error for value, error in apart):
-            return Claim(text, shown, 'yes')
+            return 'yes'
         worse = any(mean(cell) > mean(baseline) for cell in tried.values())
-        return Claim(text, shown, 'no' if worse else 'undecided')
+        return 'no' if worse else 'undecided'
     same = all(abs(value) < ERRORS * error for value, error in apart)
-    return Claim(text, shown, 'yes' if same else 'no')
+    return 'yes' if same else 'no'

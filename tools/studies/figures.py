@@ -1,9 +1,9 @@
-"""The study's figures."""
+"""The study's figures of metrics and updates."""
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Sequence
 
 import matplotlib
 
@@ -14,17 +14,14 @@ from matplotlib.figure import Figure
 
 from .cells import (
     Cell,
+    by_rate,
     compared_cells,
     deviation,
     mean,
-    measured,
-    step_variances,
+    plain_cells,
 )
 from .tables import mean_updates
 
-# Without AGVM and with it, as the paper's Figure 1 has its columns: of the
-# first optimizer that was measured.
-MEASURED = (('sgd-measured', 'agvm-sgd'), ('adamw-measured', 'agvm-adamw'))
 AGVM = 'agvm-'
 
 
@@ -83,71 +80,59 @@ def draw_updates(results: Sequence[dict], target: float, path: Path) -> bool:
     return True
 
 
-def draw_variances(results: Sequence[dict], path: Path) -> bool:
-    """Step variances over the training: the paper's Figure 1, upper row.
+def draw_rates(results: Sequence[dict], path: Path) -> bool:
+    """The metric against the learning rate, with and without AGVM.
 
     Args:
         results (Sequence[dict]): Of one pipeline.
         path (Path): PNG to write.
 
     Returns:
-        bool: Whether there was something to draw.
+        bool: Whether there was something to draw: an optimizer that was tried
+        both with and without AGVM, at one batch.
     """
-    found = measured(results)
-    if not found:
+    found = plain_cells(results, 'val')
+    both = [
+        cell for cell in found if all(
+            cell._replace(method=start + _optimizer(cell.method)) in found
+            for start in ('', AGVM))
+    ]
+    if not both:
         return False
-    tried = {cell.method for cell in found}
-    shown = next((pair for pair in MEASURED if tried & {*pair}), sorted(tried))
-    methods = [method for method in shown if method in tried]
-    draw_panels({
-        c: r
-        for c, r in found.items() if c.method in methods
-    }, methods, path)
-    return True
-
-
-def draw_panels(found: Mapping[Cell, dict], methods: Sequence[str],
-                path: Path) -> None:
-    """Step variances, a row a method and a column a batch.
-
-    Args:
-        found (Mapping[Cell, dict]): A run of each cell, one or more.
-        methods (Sequence[str]): Those of the cells, in their order.
-        path (Path): PNG to write.
-    """
-    batches = sorted({cell.batch for cell in found})
-    by_epoch = all('updates_per_epoch' in r for r in found.values())
+    batches = sorted({cell.batch for cell in both})
+    rows = math.ceil(len(batches) / 2)
     figure, axes = plt.subplots(
-        len(methods),
-        len(batches),
-        sharex=True if by_epoch else 'col',
+        rows,
+        2,
+        sharex=True,
         sharey=True,
         squeeze=False,
-        figsize=(max(3.2 * len(batches), 6), 0.4 + 2.4 * len(methods)),
+        figsize=(7, 0.8 + 2.6 * rows),
         layout='constrained')
-    for cell, result in found.items():
-        axis = axes[methods.index(cell.method)][batches.index(cell.batch)]
-        each = 1
-        if by_epoch:
-            each = result['updates_per_epoch'] * result['micro_batches']
-        for module, points in step_variances(result).items():
-            steps, values = zip(*points)
-            axis.plot([step / each for step in steps],
-                      values,
-                      linewidth=1,
-                      label=module)
-    for row, method in zip(axes, methods):
-        row[0].set_ylabel('variance of the step')
-        for axis, batch in zip(row, batches):
-            axis.set(title=f'{method}, batch {batch}', yscale='log')
-            axis.grid(alpha=0.3)
-    for axis in axes[-1]:
-        axis.set_xlabel('epoch' if by_epoch else 'update')
-    _, result = next(iter(found.items()))
+    axes = axes.flat
+    for cell in both:
+        rates = by_rate(found[cell])
+        axes[batches.index(cell.batch)].errorbar(
+            [*rates], [100 * mean(r) for r in rates.values()],
+            [100 * deviation(r) for r in rates.values()],
+            **style(cell.method, methods_of(found)),
+            capsize=3)
+    for axis, batch in zip(axes, batches):
+        axis.set(
+            title=f'batch {batch}', xlabel='learning rate', xscale='log')
+        axis.xaxis.set_major_formatter('{x:g}')
+        axis.xaxis.set_minor_formatter('')
+        axis.label_outer()
+        axis.grid(alpha=0.3)
+    for axis in axes[len(batches):]:
+        axis.remove()
+    figure.supylabel('metric on the validation split, %', fontsize='medium')
+    methods = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
     figure.legend(
-        list(result['agvm']['variance']), loc='outside lower center', ncols=3)
+        methods.values(), methods, loc='outside lower center', ncols=4)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+    return True
 
 
 def style(method: str, methods: Iterable[str]) -> dict:

@@ -6,6 +6,7 @@ from typing import Iterator
 
 from .branch_page import write_branch_page
 from .grid import read_study
+from .overview import write_overview
 from .processes import ROOT, read_results
 from .protocol_pages import write_protocol_pages
 from .report import write_report
@@ -23,8 +24,8 @@ def write_pages(study: str | None, results: Path | None,
 
     Args:
         study (str, optional): File of a study with a protocol or variants;
-            None for the page on Digits and, unless ``results`` names a
-            folder, every other page that has results.
+            None for the pages on Digits, unless ``results`` names a folder
+            every other page that has results, and the page that sums them up.
         results (Path, optional): Folder of result files; None for the
             study's own.
         folder (Path): For the pages; figures go to study/ in it.
@@ -39,13 +40,15 @@ def write_pages(study: str | None, results: Path | None,
     if study is not None:
         yield from _of_study(Path(study), results, folder)
         return
-    yield from write_report(read_results(results or DIGITS), folder)
+    digits = read_results(results or DIGITS)
+    yield from write_report(digits, folder)
     if results is None:
         for name in STUDIES:
             path = ROOT / name
             if read_results(ROOT / read_study(path).results):
                 yield from _of_study(path, None, folder)
         yield from write_branch_page(BRANCHES, folder)
+    yield from write_overview(digits, folder)
 
 
 def _of_study(path: Path, results: Path | None,

@@ -8,7 +8,6 @@ from typing import Iterator
 from mmengine.config import Config
 
 from . import target_tables, variant_pages
-from .figures import draw_panels
 from .finals import measured_finals
 from .processes import ROOT, read_results
 from .protocol import Protocol
@@ -16,6 +15,7 @@ from .report import path_from, write_page
 from .tables import modules, percent, table
 from .target_claims import COLUMNS, target_claims
 from .target_figures import draw_curves, draw_to_targets
+from .variance_figures import draw_panels
 
 HEAD = """\
 # {title}

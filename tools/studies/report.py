@@ -1,4 +1,4 @@
-"""The study's page, from its stored results."""
+"""The pages of the study on Digits, from its stored results."""
 from __future__ import annotations
 
 import os
@@ -8,10 +8,15 @@ from typing import Iterable, Iterator, Sequence
 from . import tables
 from .cells import cells, mean, measured, plain_cells
 from .claims import claims
-from .figures import draw_batches, draw_updates, draw_variances
+from .figures import draw_batches, draw_rates, draw_updates
+from .variance_figures import draw_variances
 
 HEAD = """\
 # A study on Digits
+
+The discussion, and what each detector and segmentor came to; [the study in one
+page](study.md) is the short of it, and every learning rate and every module
+are in [tables](study-digits-tables.md).
 
 {summary}
 ## How it was made
@@ -28,6 +33,12 @@ split; what is compared is the test split, with other seeds. Metrics are box
 mAP (Faster R-CNN), mask mAP (Mask R-CNN), PQ and mIoU, in percent, with the
 standard deviation over seeds.
 """
+TABLES = """\
+# A study on Digits: tables
+
+Every learning rate and every module behind [the page](study-digits.md), in
+percent where it is a metric.
+"""
 # The part of what a plain optimizer, the first of these that was run, reaches
 # at the smallest batch.
 TARGET = 0.5
@@ -35,11 +46,11 @@ REFERENCES = ('sgd', 'adamw')
 
 
 def write_report(results: Sequence[dict], folder: Path) -> Iterator[Path]:
-    """Write the page and its figures.
+    """Write a page, one of tables beside it, and the figures.
 
     Args:
         results (Sequence[dict]): Of runs.
-        folder (Path): For study.md; figures go to study/ in it, where
+        folder (Path): For the pages; figures go to study/ in it, where
             summary.md, if there is one, tells what the page begins with.
 
     Yields:
@@ -55,9 +66,20 @@ def write_report(results: Sequence[dict], folder: Path) -> Iterator[Path]:
     head = HEAD.format(
         summary=summary.read_text() if summary.is_file() else '',
         count=len(results),
-        hours=sum(r['seconds'] for r in results) / 3600)
-    yield from write_page(folder / 'study.md',
-                          [head, *_of_pipelines(results, folder / 'study')])
+        hours=hours(results))
+    page, long_tables = [head], [TABLES]
+    for pipeline in sorted({r['run']['pipeline'] for r in results}):
+        of_it = [r for r in results if r['run']['pipeline'] == pipeline]
+        title = f'\n## {pipeline}\n'
+        page += [title, *_sections(of_it, pipeline, folder / 'study')]
+        long_tables += [title, *_tables(of_it)]
+    yield from write_page(folder / 'study-digits.md', page)
+    yield from write_page(folder / 'study-digits-tables.md', long_tables)
+
+
+def hours(results: Sequence[dict]) -> float:
+    """How long runs took, one after another."""
+    return sum(result['seconds'] for result in results) / 3600
 
 
 def write_page(page: Path, sections: Iterable[str | Path]) -> Iterator[Path]:
@@ -91,20 +113,13 @@ def path_from(start: Path, path: Path) -> str:
     return Path(os.path.relpath(path, start.parent)).as_posix()
 
 
-def _of_pipelines(results: Sequence[dict],
-                  folder: Path) -> Iterator[str | Path]:
-    for pipeline in sorted({r['run']['pipeline'] for r in results}):
-        of_it = [r for r in results if r['run']['pipeline'] == pipeline]
-        yield f'\n## {pipeline}\n'
-        yield from _sections(of_it, pipeline, folder)
-
-
 def _sections(results: Sequence[dict], pipeline: str,
               folder: Path) -> Iterator[str | Path]:
     """What there is to say of one pipeline: Markdown, and figures."""
     if said := list(claims(results, pipeline)):
         yield "### The paper's claims\n"
-        yield tables.table(['claim', 'found', 'so?'], said)
+        yield tables.table(['claim', 'found', 'so?'],
+                           [(c.text, c.found, c.verdict) for c in said])
     if tested := cells(results, 'test'):
         yield '\n### Every method at every batch\n'
         yield tables.finals(results)
@@ -120,21 +135,26 @@ def _sections(results: Sequence[dict], pipeline: str,
             if draw_updates(results, target, path):
                 yield path
     path = folder / f'{pipeline}_variance.png'
-    if measured(results):
-        yield ('\n### What was measured\n\nMedians of the first, second and '
-               'last third of a training. Where the noise scale is far above '
-               'the batch, variances are near 1 and factors too.\n')
-        yield tables.modules(measured(results))
     if draw_variances(results, path):
         yield (
-            "\nThe variances of the steps, which the paper's figure 1 shows: "
-            'with the square of the learning-rate factor.\n')
+            '\n### Variances of the steps\n\n'
+            "As the paper's figure 1 shows them: with the square of the "
+            'learning-rate factor.\n')
+        yield path
+    path = folder / f'{pipeline}_rates.png'
+    if draw_rates(results, path):
+        yield ('\n### With and without AGVM at the same learning rate\n\nOn '
+               'the validation split, of one seed where there is no bar.\n')
         yield path
     if any(cell.tag for cell in tested):
         yield '\n### Controls\n'
         yield tables.controls(results)
+
+
+def _tables(results: Sequence[dict]) -> Iterator[str]:
+    """The long tables of one pipeline."""
     if cells(results, 'val'):
-        yield ('\n### Learning rates\n\nOn the validation split, of one '
+        yield ('### Learning rates\n\nOn the validation split, of one '
                'seed where there is no deviation.\n')
         yield tables.rates(results)
         if gains := tables.same_rate(results):
@@ -142,6 +162,11 @@ def _sections(results: Sequence[dict], pipeline: str,
                 '\nBy how much AGVM is better or worse at the same learning '
                 'rate; where it is of one seed, a point or two is noise:\n')
             yield gains
+    if measured(results):
+        yield ('\n### What was measured\n\nMedians of the first, second and '
+               'last third of a training. Where the noise scale is far above '
+               'the batch, variances are near 1 and factors too.\n')
+        yield tables.modules(measured(results))
 
 
 def _target(results: Sequence[dict]) -> tuple[str, float] | None:

@@ -3,7 +3,12 @@ import json
 
 import pytest
 from reports.worth import HIGHEST, LOWEST, measured_range
-from studies.branch_page import own_rule, worth_of, write_branch_page
+from studies.branch_page import (
+    better_rule,
+    own_rule,
+    worth_of,
+    write_branch_page,
+)
 from studies.branch_report import points_of
 from studies.pages import BRANCHES
 from studies.processes import read_results
@@ -31,6 +36,21 @@ def test_what_a_noise_scale_is_worth():
     worth = worth._replace(ratios=[0.5, 2.0, 8.0])
     assert worth.typical == pytest.approx(2.0)
     assert worth.within == pytest.approx(4.0)
+
+
+def test_the_better_of_two_rules():
+    def by_root(batch, loss, seed=0):
+        made = result(batch, loss, seed)
+        made['branch'].update(rule='square-root')
+        return dict(made, point='faster-rcnn epoch_4 square-root')
+
+    found = better_rule([
+        *RESULTS, result(256, 1.4, 1), by_root(16, 1.01), by_root(64, None),
+        by_root(256, 1.1)])
+    assert {one['point'] for one in found} == {
+        'faster-rcnn epoch_4 better rule'
+    }
+    assert [one['loss'] for one in found] == [1.0, 1.02, 1.1]
 
 
 def test_the_page(tmp_path):

@@ -67,6 +67,38 @@ def own_rule(results: Sequence[dict]) -> list[dict]:
     return [result for result in results if result['branch']['rule'] is None]
 
 
+def better_rule(results: Sequence[dict]) -> list[dict]:
+    """At points of several rules, the branch of the better one by batch.
+
+    A rule may fail at a batch that another rule can use.
+
+    Args:
+        results (Sequence[dict]): Of branches.
+    """
+    same: dict[tuple, list[dict]] = {}
+    for result in results:
+        branch = result['branch']
+        same.setdefault((branch['config'], result['iteration'],
+                         branch['batch'], branch['seed']), []).append(result)
+    return [
+        dict(
+            min(tried, key=_comparable),
+            point=f'{_own_point(tried[0])} better rule')
+        for tried in same.values() if len(tried) > 1
+    ]
+
+
+def _comparable(result: dict) -> float:
+    return math.inf if result['loss'] is None else result['loss']
+
+
+def _own_point(result: dict) -> str:
+    """The point of a branch, without its rule."""
+    rule = result['branch']['rule']
+    point = result['point']
+    return point if rule is None else point[:-len(f' {rule}')]
+
+
 def worth_of(points: Sequence[Point], tolerance: float,
              choice: str) -> Worth:
     """Compare one noise scale of each point with its critical batch.
@@ -150,9 +182,11 @@ def _of_data(stored: Mapping[str, Sequence[dict]],
              folder: Path) -> Iterator[str | Path]:
     tolerance = TOLERANCES[1]
     for data, results in stored.items():
-        points = points_of(results, tolerance)
+        points = points_of([*results, *better_rule(results)], tolerance)
         yield f'\n## {data}\n'
-        draw_points(points, folder / f'branches-{data}.png')
+        draw_points(
+            points_of(own_rule(results), tolerance),
+            folder / f'branches-{data}.png')
         yield folder / f'branches-{data}.png'
         yield ('\nThe loss by batch: the mean over orders of the images, and '
                'their standard deviation.\n')

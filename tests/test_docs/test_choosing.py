@@ -95,9 +95,8 @@ def test_the_worked_example(tmp_path, monkeypatch, capsys):
     for module, scale, progress in MODULES:
         assert re.search(rf'{re.escape(module)}\W+{scale}\W+{progress}%',
                          output)
-    verdict = blocks(PAGE, 'text')[0].splitlines()[-1]
-    numbers = re.findall(r'\d+', verdict)
-    assert re.findall(r'\d+', output.splitlines()[-1])[:3] == numbers
+    for verdict in blocks(PAGE, 'text')[0].splitlines()[-2:]:
+        assert verdict in ' '.join(output.split())
 
 
 def test_the_arithmetic_of_the_choice(monkeypatch, capsys):

@@ -15,6 +15,9 @@ RULES: dict[str, type[RateRule]] = {
     for rule in (LinearRule, SquareRootRule, AdamRule)
 }
 
+# From so many times the batch on, Adam's rule cost loss where it was measured.
+COSTLY = 4
+
 
 class Family(NamedTuple):
     """Optimizers that follow a rule by default.
@@ -173,11 +176,17 @@ def _scale_moments(optimizer: dict, stated: dict, rule: AdamRule,
     optimizer[key] = moved[0] if key == 'alpha' else type(betas)(moved)
     if 'eps' in stated:
         optimizer['eps'] = short(rule.eps(stated['eps']))
-    return [
+    remarks = [
         f'{key} {was} became {now}, and the rule is derived for values near 1:'
         ' little is promised of it so far'
         for was, now in scaled.items() if now < 0.5
     ]
+    if rule.k >= COSTLY:
+        remarks.append(
+            'trainings with AdamW that went on at 4 and 8 times their batch '
+            "ended at a higher loss by this rule than by 'square-root' "
+            '(docs/study-branches.md): compare the two')
+    return remarks
 
 
 def short(value: float) -> float:

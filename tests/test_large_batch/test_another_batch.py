@@ -181,7 +181,7 @@ def test_several_optimizers():
     poly = dict(type='PolyLR', by_epoch=False, end=1600, eta_min=1e-4)
     cfg = config(param_scheduler=dict(a=[poly], b=[poly]))
     cfg.optim_wrapper = dict(constructor='Own', a=sgd, b=adam)
-    scaled, remarks = at_batch(cfg, 128)
+    scaled, (*remarks, _) = at_batch(cfg, 128)
     assert scaled.optim_wrapper.a.optimizer.lr == 0.04
     assert scaled.optim_wrapper.b.optimizer.lr == 0.002
     assert scaled.param_scheduler.a[0].eta_min == 4e-4

@@ -9,7 +9,7 @@ LOWEST, HIGHEST = 0.23, 8.6
 
 
 def measured_range(smallest: float) -> str:
-    """Where the largest batch that costs no loss may lie.
+    """Where the largest batch that costs little loss may lie.
 
     Args:
         smallest (float): The smallest of the modules' noise scales, in
@@ -19,7 +19,7 @@ def measured_range(smallest: float) -> str:
         str: A sentence.
     """
     return (
-        'Where it was measured, the largest batch that cost no loss was '
-        f'{LOWEST:g} to {HIGHEST:g} times the smallest noise scale, so here '
-        f'anything from {about(smallest * LOWEST)} to '
+        'Where it was measured, the largest batch that cost at most 2% of the '
+        f'loss was {LOWEST:g} to {HIGHEST:g} times the smallest noise scale, '
+        f'so here anything from {about(smallest * LOWEST)} to '
         f'{about(smallest * HIGHEST)}; study.py branch measures it.')

@@ -100,28 +100,6 @@ def test_stages_that_are_none_are_refused():
         EfficientNetLite0(frozen_stages=8)
 
 
-@pytest.fixture(name='published')
-def _published():
-    """Weights as the package names them, and by timm's names."""
-    torch.manual_seed(0)
-    weights = EfficientNetLite0().state_dict()
-    inside = ['_expand_conv', '_bn0', '_depthwise_conv', '_bn1']
-    modules = ['_conv_stem', '_bn0']
-    for block in range(16):
-        modules += [
-            f'_blocks.{block}.{name}'
-            for name in (inside if block else inside[2:]) +
-            ['_project_conv', '_bn2']
-        ]
-    names = [
-        f'{module}.{tensor}' for module in modules
-        for tensor in (('weight', ) if 'conv' in module else
-                       ('weight', 'bias', 'running_mean', 'running_var',
-                        'num_batches_tracked'))
-    ]
-    return dict(zip(names, weights.values())), weights
-
-
 def test_weights_are_converted(published, tmp_path):
     state, weights = published
     state['_fc.weight'] = torch.ones(2, 2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import study as study_tool
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
@@ -13,6 +14,7 @@ from studies.efficientnet_lite import EfficientNetLite0
 from studies.voc import prepare_voc
 
 from tests.commands import ROOT
+from tests.commands import run as run_command
 
 SIZE = dict(RBC=30, WBC=60, Platelets=12)
 OBJECT = """<object><name>{}</name><difficult>0</difficult><bndbox>
@@ -150,3 +152,67 @@ def test_a_study_that_makes_its_data_is_given_none():
     with pytest.raises(SystemExit, match=r'^study\.py: .*--data and --weigh'):
         study_tool.main(
             ['run', f'{ROOT}/docs/study/quick.yaml', '--data', 'somewhere'])
+
+
+def test_a_protocol_is_trained(photographs, published, tmp_path):
+    weights = tmp_path / 'made/lite.pth'
+    torch.save(published[0], tmp_path / 'published.pth')
+    study = tmp_path / 'study.yaml'
+    asked = dict(pipeline='retinanet', method='agvm-adamw')
+    study.write_text(
+        yaml.safe_dump({
+            '_base_': str(ROOT / 'docs/study/bccd.yaml'),
+            'data': {
+                'num_train': 8
+            },
+            'pipelines': {
+                'retinanet': {
+                    'weights': str(weights),
+                    'set': {
+                        'model.backbone.init_cfg.checkpoint': str(weights)
+                    }
+                }
+            },
+            'protocol': {
+                'small_batch': 16,
+                'trials': 1,
+                'horizon': {
+                    16: [24, 25],
+                    32: [24, 25]
+                },
+                'validations': 3,
+                'targets': [0.2, 0.1],
+                'reference': ['agvm-adamw'],
+                'compare': []
+            },
+            'runs': [{
+                **asked, 'batch': [16, 32],
+                'lr': 'trials'
+            }, {
+                **asked, 'batch': 16,
+                'lr': 'best',
+                'seed': 1,
+                'split': 'test'
+            }]
+        }))
+    output = run_command('python', 'tools/study.py', 'run', study, '--results',
+                         tmp_path / 'results', '--data', photographs,
+                         '--weights', tmp_path / 'published.pth',
+                         '--work-dir', tmp_path / 'logs', '--jobs', 2)
+    assert f'{weights}: converted from' in output
+    first, final, other = (
+        json.loads(path.read_text())
+        for path in sorted((tmp_path / 'results').iterdir()))
+    # Updates, of two micro-batches each, and not iterations.
+    assert [at for at, _ in first['metric']] == [8, 16, 24]
+    assert [at for at, _ in first['loss']] == list(range(1, 25))
+    # A trial at another batch ends at the target that the first one set.
+    target = other['run']['stop_at']
+    assert target == round(0.2 * first['final'], 4) > 0
+    assert other['final'] >= target
+    assert all(metric < target for _, metric in other['metric'][:-1])
+    # A final run goes on to its end, and its last checkpoint is tested.
+    assert final['run']['lr'] == first['run']['lr']
+    assert [at for at, _ in final['metric']] == [8, 16, 24]
+    assert final['test'] > 0
+    assert not list((tmp_path / 'logs').glob('*/*.pth'))

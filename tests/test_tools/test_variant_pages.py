@@ -108,7 +108,7 @@ def test_the_page_of_variants_on_digits(tmp_path):
             claims)
 
 
-@pytest.mark.parametrize('name', ['bccd', 'variants'])
+@pytest.mark.parametrize('name', ['bccd-variants', 'variants'])
 def test_a_variant_has_the_runs_of_agvm(name):
     study = read_study(ROOT / f'docs/study/{name}.yaml')
     for rival, variants in study.variants.items():

@@ -169,7 +169,6 @@ def run_all(trainings: Processes, todo: Callable[[], Sequence[Any]], jobs: int,
                         trainings.told(future.result()), soft_wrap=True)
                     progress.advance(task)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             trainings.stop()
             raise
 

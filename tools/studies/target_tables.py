@@ -57,15 +57,15 @@ def trials_table(protocol: Protocol, pipeline: str) -> str:
         best = protocol.best(*cell[:3])
         for run in protocol.trials(pipeline, cell.batch, [cell.method]):
             result = protocol.results.get(run.name)
-            last, updates = 'not run yet', math.inf
+            last, updates = 'not run yet', '-'
             if result is not None:
-                last, updates = _last(result), updates_to(result, upper)
+                last, updates = _last(result), _shown(
+                    updates_to(result, upper))
             rows.append([
                 cell.method,
                 str(cell.batch), f'{run.lr:g}',
                 str(run.updates),
-                f'**{last}**' if result and result is best else last,
-                _shown(updates)
+                f'**{last}**' if result and result is best else last, updates
             ])
     return table([
         'method', 'batch', 'learning rate', 'updates', 'last metric',
@@ -102,25 +102,26 @@ def runs_table(finals: Finals, targets: Sequence[float]) -> str:
 
 
 def not_run(protocol: Protocol) -> str:
-    """The cells of which runs are missing; empty if none is."""
+    """What is missing, a row a method; empty if nothing is.
+
+    Args:
+        protocol (Protocol): With its results.
+    """
     progress = protocol.progress()
-    cells = dict.fromkeys(
-        cell for (cell, _), (done, asked) in progress.items() if done < asked)
-    if not cells:
+    batches = sorted({cell.batch for cell, _ in progress})
+    rows: dict[tuple[str, ...], dict[int, list[str]]] = {}
+    for split, kind in dict(val='trials', test='final').items():
+        for (cell, of), (done, asked) in progress.items():
+            if of == split and done < asked:
+                row = rows.setdefault(
+                    (cell.pipeline, cell.method, cell.tag or '-'), {})
+                row.setdefault(cell.batch, []).append(f'{kind} {asked - done}')
+    if not rows:
         return ''
-    rows = []
-    for cell in sorted(cells):
-        counts = (progress.get((cell, split)) for split in ('val', 'test'))
-        rows.append([
-            cell.pipeline, cell.method,
-            str(cell.batch), cell.tag or '-',
-            *('-' if count is None else f'{count[0]} of {count[1]}'
-              for count in counts)
-        ])
-    return table([
-        'pipeline', 'method', 'batch', 'control', 'trials done',
-        'final runs done'
-    ], rows)
+    return table(
+        ['pipeline', 'method', 'control', *(f'batch {b}' for b in batches)],
+        [[*row, *(', '.join(of_row.get(b, [])) for b in batches)]
+         for row, of_row in sorted(rows.items())])
 
 
 def _last(result: dict) -> str:

@@ -26,7 +26,8 @@ MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'ade20k', 'a_split_by_hand',
          'the_new_style_is_up_to_date', 'semantic FPN', 'foreign_weights',
          'a_resume_of_nothing', 'runtime_iterations', 'segmentor',
          'look_before_training', 'an_epoch_of_a_run_by_iteration',
-         'a_real_pass_keeps_as_much[config1]')
+         'a_real_pass_keeps_as_much[config1]', 'the_report_of_a_training',
+         'a_training_without_a_log_to_report', 'no_image_ends_so')
 
 
 def calls(function, helper):

@@ -11,10 +11,15 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from studies.efficientnet_lite import EfficientNetLite0
+from studies.grid import read_study
+from studies.processes import write_result
+from studies.protocol import Protocol
 from studies.voc import prepare_voc
 
 from tests.commands import ROOT
 from tests.commands import run as run_command
+
+from .study_results import trained
 
 SIZE = dict(RBC=30, WBC=60, Platelets=12)
 OBJECT = """<object><name>{}</name><difficult>0</difficult><bndbox>
@@ -195,24 +200,24 @@ def test_a_protocol_is_trained(photographs, published, tmp_path):
                 'split': 'test'
             }]
         }))
+    first, = Protocol(read_study(study), []).trials('retinanet', 16)
+    write_result(trained(first, [0.05, 0.1, 0.1]), tmp_path / 'results')
     output = run_command('python', 'tools/study.py', 'run', study, '--results',
                          tmp_path / 'results', '--data', photographs,
                          '--weights', tmp_path / 'published.pth',
                          '--work-dir', tmp_path / 'logs', '--jobs', 2)
     assert f'{weights}: converted from' in output
-    first, final, other = (
+    _, final, other = (
         json.loads(path.read_text())
         for path in sorted((tmp_path / 'results').iterdir()))
-    # Updates, of two micro-batches each, and not iterations.
-    assert [at for at, _ in first['metric']] == [8, 16, 24]
-    assert [at for at, _ in first['loss']] == list(range(1, 25))
-    # A trial at another batch ends at the target that the first one set.
-    target = other['run']['stop_at']
-    assert target == round(0.2 * first['final'], 4) > 0
-    assert other['final'] >= target
-    assert all(metric < target for _, metric in other['metric'][:-1])
+    # A trial at another batch ends at the target that the small one sets.
+    assert other['run']['stop_at'] == 0.02
+    assert other['final'] >= 0.02
+    assert all(metric < 0.02 for _, metric in other['metric'][:-1])
     # A final run goes on to its end, and its last checkpoint is tested.
-    assert final['run']['lr'] == first['run']['lr']
-    assert [at for at, _ in final['metric']] == [8, 16, 24]
+    assert final['run']['lr'] == first.lr
     assert final['test'] > 0
     assert not list((tmp_path / 'logs').glob('*/*.pth'))
+    # Updates, of two micro-batches each, and not iterations.
+    assert [at for at, _ in final['metric']] == [8, 16, 24]
+    assert [at for at, _ in final['loss']] == list(range(1, 25))

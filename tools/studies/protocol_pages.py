@@ -33,9 +33,9 @@ updates gives a method its learning rate and its updates at a batch; with these
 the final runs train, with seeds that are the same for all methods.
 
 Written by `python tools/study.py report {study}` from the {count} results in
-[{results}]({results_link}), one file a run, {hours:.1f} hours of training in
-all, each run on one CPU core. `python tools/study.py run {study}` makes those
-that are missing. All runs one by one: [tables]({tables}).
+[{results}]({results_link}), one file a run, {hours:.1f} hours by the
+clock in all, each run on one CPU core. `python tools/study.py run {study}`
+makes those that are missing. All runs one by one: [tables]({tables}).
 """
 TABLES = """\
 # {title}: tables

@@ -12,6 +12,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from .figures import by_method, methods_of, style
 from .finals import Finals, mean_updates, of_method, plain, reached
@@ -52,7 +53,9 @@ def draw_to_targets(finals: Finals, targets: Sequence[float], path: Path, *,
         _draw_target(axis, found, target, images)
         axis.set(title=f'to {percent(target)}', xlabel='batch')
         axis.set_xscale('log', base=2)
-        axis.set_yscale('log', base=2)
+        axis.set_yscale('log')
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axis.yaxis.set_minor_locator(NullLocator())
         axis.set_xticks(sorted({cell.batch for cell in found}))
         axis.xaxis.set_major_formatter('{x:.0f}')
         axis.yaxis.set_major_formatter('{x:.0f}')

@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Sequence
 
 import cv2
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
+from command_line.configs import load_config
+from command_line.refusals import one_line
 from mmengine.registry import MODELS, init_default_scope
 from rich.progress import track
 from torch import Tensor, nn
@@ -111,13 +111,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
-    cfg = Config.fromfile(args.config)
-    init_default_scope(cfg.default_scope)
-    try:
+    with one_line('pretrain_digits.py'):
+        cfg = load_config(args.config)
         crops, digits = read_crops(args.data_root, 'train')
         unseen = read_crops(args.data_root, 'val')
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'pretrain_digits.py: {error}')
+    init_default_scope(cfg.default_scope)
     cfg.model.backbone.init_cfg = None
     backbone = MODELS.build(cfg.model.backbone)
     backbone.init_weights()

@@ -8,9 +8,9 @@ import pickle
 import sys
 from typing import Sequence
 
-from command_line.configs import load_config
+from command_line.configs import Options, load_config
 from command_line.refusals import one_line
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 
@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
         help='change settings of the config')
     parser.add_argument(

@@ -10,14 +10,14 @@ from typing import Sequence
 
 import torch
 from command_line.agents import ROUND
-from command_line.configs import load_config, samples_per_gpu
+from command_line.configs import Options, load_config, samples_per_gpu
 from command_line.preflight import (
     check_data,
     check_work_dir,
     check_wrapper,
 )
 from command_line.refusals import one_line
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
@@ -69,7 +69,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
         help='change settings of the config, as optim_wrapper.agvm.interval=5')
     parser.add_argument(

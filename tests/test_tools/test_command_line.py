@@ -1,9 +1,10 @@
 """A mistake ends in one line that names the mend, before anything is built."""
 import json
 import socket
+from argparse import ArgumentParser
 
 import pytest
-from command_line.configs import check_spelling, load_config
+from command_line.configs import Options, check_spelling, load_config
 from command_line.preflight import check_work_dir, check_wrapper
 from command_line.refusals import one_line
 from mmengine.config import Config
@@ -40,12 +41,41 @@ def test_a_config_that_is_not_there(name, message, monkeypatch):
     ("_base_ = 'gone.py'", 'cannot be read: .*gone.py'),
     ("custom_imports = dict(imports=['not_there'])",
      'cannot be read: Failed to import'),
+    # A program, and what MMEngine says of two that do not merge.
+    ('batch = 2\nlr = 0.1 * bach', "NameError: name 'bach' is not defined"),
+    ("_base_ = ['below.py', 'beside.py']", 'KeyError: .*Duplicate key'),
+    ("_base_ = 'below.py'\nhooks = dict(a=1)", 'TypeError: .*is a dict'),
 ])
 def test_a_config_that_cannot_be_read(text, message, tmp_path):
+    for name in ('below.py', 'beside.py'):
+        (tmp_path / name).write_text('hooks = [1]')
     config = tmp_path / 'config.py'
     config.write_text(text)
     with pytest.raises(ValueError, match=message):
         load_config(str(config))
+
+
+def test_the_line_of_a_config_that_fails(tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text('batch = 2\nlr = 0.1 * bach\nx = 1')
+    with pytest.raises(ValueError, match=r'defined \(.*, line 2\)$'):
+        load_config(str(config))
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (['a=1', 'total_batch_size', '64'], "'total_batch_size' is not KEY=VALUE"),
+    (['a=[1,'], 'brackets'),
+])
+def test_options_that_are_none(options, message, capsys):
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=Options)
+    given = parser.parse_args(['--cfg-options', 'a.b=1', 'c=[2,3]'])
+    assert given.cfg_options == {'a.b': 1, 'c': [2, 3]}
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', *options])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert 'error: --cfg-options: ' in last
+    assert message in last
 
 
 def test_options_that_do_not_fit():

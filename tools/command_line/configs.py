@@ -1,10 +1,13 @@
 """Reads a config by its file, or by its name in an OpenMMLab package."""
 from __future__ import annotations
 
+import argparse
 import difflib
+import traceback
 from pathlib import Path
+from typing import Any, Sequence
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.config.utils import MODULE2PACKAGE, ConfigParsingError
 from mmengine.hub import get_config
 from mmengine.utils import get_installed_path, is_installed
@@ -14,6 +17,25 @@ from agvm_mm.large_batch.settings import AUTO
 
 # What a config names and this package reads.
 OWN_NAMES = ('total_batch_size', 'max_samples_per_gpu')
+
+
+class Options(DictAction):
+    """MMEngine's ``--cfg-options``, whose mistakes are one line."""
+
+    def __call__(self,
+                 parser: argparse.ArgumentParser,
+                 namespace: argparse.Namespace,
+                 values: Sequence[str],
+                 option_string: str | None = None) -> Any:
+        """Read what was given."""
+        for option in values:
+            if '=' not in option:
+                parser.error(f'--cfg-options: {option!r} is not KEY=VALUE, '
+                             'without spaces')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except AssertionError as error:
+            parser.error(f'--cfg-options: {error}')  # as of its brackets
 
 
 def load_config(name: str, options: dict | None = None) -> Config:
@@ -38,9 +60,10 @@ def load_config(name: str, options: dict | None = None) -> Config:
                                 f'{Path.cwd()}{_like(Path(name))}')
     try:
         cfg = get_config(name) if '::' in name else Config.fromfile(name)
-    except (ConfigParsingError, ImportError, OSError, SyntaxError) as error:
-        problem = ' '.join(str(error).split())
-        raise ValueError(f'the config {name} cannot be read: {problem}'
+    except Exception as error:
+        # A config is a program: whatever its lines raise, and what MMEngine
+        # says of two that do not merge.
+        raise ValueError(f'the config {name} cannot be read: {_why(error)}'
                          ) from error
     try:
         cfg.merge_from_dict(options or {})
@@ -49,6 +72,20 @@ def load_config(name: str, options: dict | None = None) -> Config:
                          ) from error
     check_spelling(cfg)
     return cfg
+
+
+def _why(error: Exception) -> str:
+    """What is wrong in a config, and in which of its lines."""
+    problem = ' '.join(str(error).split())
+    if isinstance(error,
+                  (ConfigParsingError, ImportError, OSError, SyntaxError)):
+        return problem
+    lines = [
+        f' ({frame.filename}, line {frame.lineno})'
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.name == '<module>'
+    ]
+    return f'{type(error).__name__}: {problem}{"".join(lines[-1:])}'
 
 
 def samples_per_gpu(value: str) -> int | str:

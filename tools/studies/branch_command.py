@@ -4,8 +4,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from command_line.configs import load_config
-from mmengine.config import DictAction
+from command_line.configs import Options, load_config
 from rich.console import Console
 
 from agvm_mm.large_batch.optimizer_rules import RULES
@@ -67,7 +66,7 @@ def add_branch(commands: argparse._SubParsersAction) -> None:
     branch.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
         help='change settings of the config')
 

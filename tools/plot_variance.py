@@ -7,16 +7,18 @@ runs are drawn side by side, on the same axes.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Sequence
 
 import matplotlib
+from command_line.outputs import writing
+from command_line.refusals import one_line
 
 from agvm_mm.engine.logs import modules_of, read_log
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.ticker import LogFormatter
 from reports.series import points_of, smoothed, spread
 
@@ -36,6 +38,9 @@ def plot(runs: dict[str, list[dict]], out: Path) -> None:
         runs (dict[str, list[dict]]): Title and rows of each run, which are
             from :func:`read_log`.
         out (Path): PNG to write.
+
+    Raises:
+        OSError: If it cannot be written.
     """
     modules = dict.fromkeys(module for rows in runs.values()
                             for module in modules_of(rows))
@@ -76,11 +81,35 @@ def plot(runs: dict[str, list[dict]], out: Path) -> None:
             axis.grid(alpha=0.3)
         column[0].set_title(title)
         column[-1].set_xlabel('update')
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc='outside lower center', ncols=min(4, len(labels)))
-    figure.savefig(out, dpi=120)
+    # A module may be in one of the runs alone, and in one panel alone.
+    drawn = {
+        label: handle
+        for axis in axes.flat
+        for handle, label in zip(*axis.get_legend_handles_labels())
+    }
+    labels = [module for module in modules if module in drawn]
+    figure.legend([drawn[label] for label in labels],
+                  labels,
+                  loc='outside lower center',
+                  ncols=min(4, len(labels)))
+    with writing(out):
+        figure.savefig(out, dpi=120)
     plt.close(figure)
+
+
+def check_suffix(out: Path) -> None:
+    """Refuse a kind of picture that nobody can draw.
+
+    Args:
+        out (Path): The picture.
+
+    Raises:
+        ValueError: That names those that can be drawn.
+    """
+    known = FigureCanvasBase.get_supported_filetypes()
+    if out.suffix[1:].lower() not in known:
+        raise ValueError(f'--out {out}: the file must end in .png, or in '
+                         f'another of {", ".join(known)}')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -104,13 +133,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     out = args.out or args.work_dirs[0] / 'agvm.png'
     runs = {}
-    try:
+    with one_line('plot_variance.py'):
+        check_suffix(out)
         for work_dir in args.work_dirs:
             name = work_dir.resolve().name
             runs[str(work_dir) if name in runs else name] = read_log(work_dir)
-    except ValueError as error:
-        sys.exit(f'plot_variance.py: {error}')
-    plot(runs, out)
+        plot(runs, out)
     for title, rows in runs.items():
         print(f"{title}: the largest variance of the modules' steps is "
               f'{spread(rows):.1f} times the smallest (medians)')

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Sequence
 
 from command_line.console import new_console
+from command_line.outputs import writing
 from command_line.refusals import one_line
 from reports.judging import compare, judge
 from reports.reading import read_run
@@ -60,11 +61,8 @@ def write_report(runs: Sequence[Run], out: Path) -> None:
     # Not needed by whoever only reads, and may not be there.
     from reports.page import page
     text = page(runs)
-    try:
+    with writing(out):
         out.write_text(text)
-    except OSError as error:
-        raise OSError(f'{out} cannot be written ({error.strerror}): name '
-                      'another file with --out') from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,10 +8,10 @@ import argparse
 from pathlib import Path
 from typing import Sequence
 
-from command_line.configs import load_config
+from command_line.configs import Options, load_config
 from command_line.console import new_console
 from command_line.refusals import one_line
-from mmengine.config import DictAction
+from mmengine.config import Config
 from partitions.models import build_model
 from partitions.page import build_page
 from rich.table import Table
@@ -20,8 +20,9 @@ from torch import nn
 from agvm_mm import partition_parameters
 from agvm_mm.algorithm.modulator import find_anchor
 from agvm_mm.algorithm.partition import named_parameters
-from agvm_mm.engine.options import AGVM_OPTIONS
+from agvm_mm.engine.options import checked_options
 from agvm_mm.large_batch.probe.silence import silently
+from agvm_mm.large_batch.settings import wrappers_of
 
 
 def build_table(model: nn.Module, agvm: dict) -> Table:
@@ -32,12 +33,13 @@ def build_table(model: nn.Module, agvm: dict) -> Table:
         agvm (dict): The config's ``optim_wrapper.agvm``.
 
     Raises:
-        ValueError: If the partition is impossible, or has no anchor.
+        ValueError: If an option is wrong, or the partition is impossible, or
+            has no anchor.
     """
+    options = checked_options(agvm)
     parameters = dict(named_parameters(model))
-    partition = partition_parameters(model, agvm.get('modules'))
-    anchor = find_anchor(
-        agvm.get('anchor', AGVM_OPTIONS['anchor']), list(partition))
+    partition = partition_parameters(model, options['modules'])
+    anchor = find_anchor(options['anchor'], list(partition))
     rows = {
         f'{module} (anchor)' if module == anchor else module: names
         for module, names in partition.items()
@@ -59,6 +61,29 @@ def build_table(model: nn.Module, agvm: dict) -> Table:
     return table
 
 
+def model_of(cfg: Config, name: str) -> nn.Module:
+    """The model of a config.
+
+    Args:
+        cfg (Config): The config.
+        name (str): Its own, for the message.
+
+    Raises:
+        ValueError: If it has none, or one that cannot be built.
+    """
+    if not cfg.get('model'):
+        raise ValueError(f'{name} states no model: name the config of a '
+                         'training')
+    try:
+        with silently():
+            return build_model(cfg)
+    except Exception as error:
+        # Whatever a model of another library raises.
+        told = ' '.join(str(error).split())
+        raise ValueError(f'the model of {name} cannot be built: '
+                         f'{type(error).__name__}: {told}') from error
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line; print, or write the page.
 
@@ -76,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
         help='change settings of the config, as '
         'optim_wrapper.agvm.anchor=neck')
@@ -93,10 +118,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     with one_line('show_partition.py'):
         cfg = load_config(args.config, args.cfg_options)
-        agvm = cfg.get('optim_wrapper', {}).get('agvm', {})
-        with silently():
-            model = build_model(cfg)
-        table = build_table(model, agvm)
+        wrapper = wrappers_of(cfg).get(None, {})
+        model = model_of(cfg, args.config)
+        table = build_table(model, wrapper.get('agvm', {}))
     console = new_console()
     console.print(f'AGVM modules of {type(model).__name__}')
     console.print(table)

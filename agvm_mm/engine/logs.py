@@ -102,7 +102,8 @@ def read_log(work_dir: Path) -> list[dict]:
         list[dict]: Of :func:`read_rows`.
 
     Raises:
-        ValueError: If there is no log, or no AGVM in it.
+        ValueError: If there is no log, or no AGVM in it, or nothing that it
+            could measure.
     """
     rows = [
         row for row in read_rows(work_dir)
@@ -111,6 +112,10 @@ def read_log(work_dir: Path) -> list[dict]:
     if not rows:
         raise ValueError(f'{work_dir} holds no agvm/ scalars: the run used no '
                          'AGVMOptimWrapper, or ended before agvm.begin')
+    if not modules_of(rows):
+        raise ValueError(f'{work_dir} holds no agvm/variance: none of the '
+                         'measurements that were due could be taken; after '
+                         'ten in a row its text log tells why')
     return rows
 
 
@@ -128,9 +133,11 @@ def dumped_config(log: Path) -> Config:
         return Config()
     try:
         return Config.fromfile(path, import_custom_modules=False)
-    except SyntaxError as error:
+    except Exception as error:
+        # A program: whatever its lines raise, as an inf that was dumped.
+        told = error.msg if isinstance(error, SyntaxError) else error
         raise ValueError(
-            f'{path} is no config ({error.msg}): put that of the run there, '
+            f'{path} is no config ({told}): put that of the run there, '
             'or remove it, and iterations are taken for updates') from error
 
 

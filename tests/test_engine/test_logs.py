@@ -85,6 +85,10 @@ def test_no_log_and_no_agvm_are_errors(tmp_path):
     write_log(tmp_path / '1/vis_data', [dict(step=1, loss=1.0)])
     with pytest.raises(ValueError, match='holds no agvm/ scalars'):
         read_log(tmp_path)
+    write_log(tmp_path / '2/vis_data',
+              [{'step': 1, 'loss': float('nan'), 'agvm/skipped': 1}])
+    with pytest.raises(ValueError, match='none of the measurements that were'):
+        read_log(tmp_path)
 
 
 def test_validations_are_rows_too(tmp_path):
@@ -119,8 +123,11 @@ def test_a_line_that_a_kill_has_cut_is_left_out(tmp_path):
     assert [row['step'] for row in read_log(tmp_path)] == [1]
 
 
-def test_a_damaged_config_is_one_error(tmp_path):
-    write_log(tmp_path / '1/vis_data', [dict(step=1, loss=1.0)],
-              'optim_wrapper = dict(accum')
+@pytest.mark.parametrize('config', [
+    'optim_wrapper = dict(accum',
+    'clip_grad = dict(max_norm=inf)',  # As MMEngine dumps a float('inf').
+])
+def test_a_damaged_config_is_one_error(config, tmp_path):
+    write_log(tmp_path / '1/vis_data', [dict(step=1, loss=1.0)], config)
     with pytest.raises(ValueError, match=r'config\.py is no config \('):
         read_rows(tmp_path)

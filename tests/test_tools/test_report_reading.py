@@ -83,6 +83,18 @@ def test_why_measurements_were_skipped(tmp_path):
             in judge(run))
 
 
+def test_a_run_whose_measurements_were_all_skipped(tmp_path):
+    rows = training(1, 50, agvm=False)
+    for row in rows:
+        if 'loss' in row and row['step'] > 8:
+            row['agvm/skipped'] = (row['step'] // 2 - 3) // 2
+    run = read_run(write_process(tmp_path, '1', rows, lines(1, 50)), 'x')
+    assert judge(run)[:2] == [
+        'AGVM measured nothing in 50 updates: it begins at update 4.',
+        '23 of 23 measurements that were due were not taken.'
+    ]
+
+
 def test_names_with_their_hierarchy(tmp_path):
     """As a log processor with log_with_hierarchy writes them."""
     same = {'step', 'time', 'data_time'}

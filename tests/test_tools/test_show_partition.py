@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from show_partition import main
 
 from tests.commands import RETINANET, ROOT, run
 
@@ -58,3 +59,20 @@ def test_show_partition():
         status=1)
     assert "agvm.anchor='bakbone'" in output
     assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize(('option', 'message'), [
+    ('model.type=Gone', 'the model of .* cannot be built: KeyError: .*Gone'),
+    ('model.backbone.depth=7', 'cannot be built: .*invalid depth 7'),
+    ('model=None', 'states no model: name the config of a training'),
+    ('optim_wrapper.agvm=3', 'optim_wrapper.agvm must be a dict'),
+    ('optim_wrapper.agvm.ancor=neck', 'agvm.ancor is no option'),
+])
+def test_what_it_refuses(option, message):
+    with pytest.raises(SystemExit, match=rf'^show_partition\.py: .*{message}'):
+        main([str(RETINANET), '--cfg-options', option])
+
+
+def test_a_config_without_an_optimizer(capsys):
+    main([str(RETINANET), '--cfg-options', 'optim_wrapper=None'])
+    assert 'backbone (anchor)' in capsys.readouterr().out

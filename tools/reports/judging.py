@@ -29,9 +29,11 @@ def judge(run: Run) -> list[str]:
     if run.modules:
         said += _of_agvm(run)
     elif run.options:
-        said.append(
+        said += [
             verdicts.measured_nothing(run.begin, run.options[0]['end'],
-                                      run.updates))
+                                      run.updates),
+            verdicts.skipped(run.skipped, run.due, reason_of(run))
+        ]
     said.append(
         verdicts.waits_for_data(run.seconds('data_time'), run.seconds()))
     return [sentence for sentence in said if sentence]

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from command_line.configs import load_config, samples_per_gpu
+from command_line.configs import Options, load_config, samples_per_gpu
 from command_line.console import new_console
+from command_line.outputs import writing
 from command_line.refusals import one_line
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from plans.lines import lines_of
 from plans.memory import OF_MICRO_BATCH, describe_memory
 from plans.noise import noise_table
@@ -163,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
         help='change settings of the config, as total_batch_size=768')
     args = parser.parse_args(argv)
@@ -202,8 +203,9 @@ def _another_batch(cfg: Config, args: argparse.Namespace) -> Config:
     if args.out is None:
         sys.stdout.write(text)
     else:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
+        with writing(args.out):
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(text)
     return cfg
 
 

@@ -148,11 +148,14 @@ def stated_lr(optimizer: dict, cfg: Config | dict) -> float:
         cfg (Config or dict): Of the run, for its ``default_scope``.
 
     Raises:
-        ValueError: If there is neither.
+        ValueError: If there is neither, or it is no number from 0 on.
     """
     lr = optimizer.get('lr')
     if lr is None:
         lr = defaults_of(optimizer['type'], OPTIMIZERS, cfg).get('lr')
+    elif not isinstance(lr, (int, float)) or not lr >= 0:
+        raise ValueError(f'optim_wrapper.optimizer.lr={lr!r} must be a number '
+                         '>= 0')
     if not isinstance(lr, (int, float)):
         raise ValueError(
             'optim_wrapper.optimizer.lr is not set, and '

@@ -14,7 +14,7 @@ from mmengine.registry import (
 
 from .empty_dataset import explain_empty
 from .optimizer_rules import stated_lr
-from .settings import schedulers_of, wrappers_of
+from .settings import check_count, schedulers_of, wrappers_of
 from .total_batch import fit, resolve
 
 
@@ -74,10 +74,15 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
         Plan: In updates.
 
     Raises:
-        ValueError: As :func:`~agvm_mm.large_batch.resolve`.
+        ValueError: As :func:`~agvm_mm.large_batch.resolve`, or if the config
+            states no number of epochs or iterations.
         FileNotFoundError: If ``num_train_images`` is not set and the training
             data is not there to be counted.
     """
+    loop = cfg.get('train_cfg')
+    if isinstance(loop, dict):
+        key = 'max_iters' if 'max_iters' in loop else 'max_epochs'
+        check_count(f'train_cfg.{key}', loop.get(key))
     cfg = resolve(cfg, world_size)
     wrapper = next(iter(wrappers_of(cfg).values()))
     accumulation = wrapper['accumulative_counts']
@@ -114,17 +119,26 @@ def learning_rates(cfg: Config,
 
     Returns:
         list[float]: As many as there are updates.
+
+    Raises:
+        ValueError: If there is no learning rate, or a scheduler that cannot
+            be built.
     """
     stated = wrappers_of(cfg)[name]['optimizer']
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=stated_lr(stated, cfg))
     ends = {True: plan.epochs or 1, False: plan.updates}
     schedulers = []
-    for _, settings in schedulers_of(fit(cfg, plan.world_size), name):
+    for where, settings in schedulers_of(fit(cfg, plan.world_size), name):
         settings = dict(settings)
         settings.setdefault('end', ends[settings.get('by_epoch', True)])
-        schedulers.append(
-            PARAM_SCHEDULERS.build(
-                settings, default_args=dict(optimizer=optimizer)))
+        try:
+            schedulers.append(
+                PARAM_SCHEDULERS.build(
+                    settings, default_args=dict(optimizer=optimizer)))
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            told = ' '.join(str(error).split())
+            raise ValueError(f'{where} cannot be built: '
+                             f'{type(error).__name__}: {told}') from error
     optimizer.step()  # or the schedulers would warn that it never did
     rates = []
     for update in range(1, plan.updates + 1):
@@ -155,10 +169,12 @@ def num_train_images(cfg: Config) -> int:
 
     Raises:
         FileNotFoundError: If they are neither stated nor there.
-        ValueError: If none is left.
+        ValueError: If none is left, or what is stated is no number of them.
     """
-    if cfg.get('num_train_images') is not None:
-        return cfg.num_train_images
+    stated = cfg.get('num_train_images')
+    if stated is not None:
+        check_count('num_train_images', stated)
+        return stated
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
         with explain_empty('train_dataloader'):

@@ -108,6 +108,20 @@ def finds_samples(cfg: Config | dict) -> bool:
     return cfg.get('max_samples_per_gpu') == AUTO
 
 
+def check_count(field: str, value: Any) -> None:
+    """Refuse a number of things that is none.
+
+    Args:
+        field (str): The setting's name.
+        value (object): What it states.
+
+    Raises:
+        ValueError: If it is no int >= 1.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{field}={value!r} must be an int >= 1')
+
+
 def check_settings(cfg: Config | dict) -> None:
     """Refuse what :func:`~agvm_mm.large_batch.resolve` could not change.
 

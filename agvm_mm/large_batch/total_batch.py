@@ -27,7 +27,7 @@ from .samples import (
     even_dealer,
     most_samples,
 )
-from .settings import check_settings, with_agvm, wrappers_of
+from .settings import check_count, check_settings, with_agvm, wrappers_of
 from .uneven import check_epochs, deal_unevenly
 
 
@@ -66,8 +66,7 @@ def split_batch(total_batch_size: int,
     for name, value in (('total_batch_size', total_batch_size),
                         ('world_size', world_size), ('max_samples_per_gpu',
                                                      max_samples_per_gpu)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f'{name}={value!r} must be an int >= 1')
+        check_count(name, value)
     share, rest = divmod(total_batch_size, world_size)
     if rest:
         return _split_unevenly(total_batch_size, world_size,

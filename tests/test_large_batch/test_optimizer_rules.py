@@ -124,3 +124,10 @@ def test_an_optimizer_without_any_rate():
     assert stated_lr(dict(type='AdamW'), {}) == 1e-3
     with pytest.raises(ValueError, match='lr is not set, and Gone'):
         stated_lr(dict(type='Gone'), {})
+
+
+@pytest.mark.parametrize('lr', ['1e-4', -1, float('nan')])
+def test_a_rate_that_is_no_number(lr):
+    """As YAML reads 1e-4: a string."""
+    with pytest.raises(ValueError, match=rf'optimizer\.lr={lr!r} must be a n'):
+        stated_lr(dict(type='SGD', lr=lr), {})

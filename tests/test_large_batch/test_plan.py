@@ -49,6 +49,39 @@ def test_images_are_stated_or_counted(digits):
         num_train_images(cfg)
 
 
+@pytest.mark.parametrize('images', [0, -1, 'many', 1.5])
+def test_a_stated_number_of_images_is_one(images, tmp_path):
+    cfg = toy_config(tmp_path, by_iteration=False)
+    cfg.num_train_images = images
+    with pytest.raises(ValueError, match=f'num_train_images={images!r} must'):
+        make_plan(cfg, 2)
+
+
+@pytest.mark.parametrize('by_iteration', [False, True])
+@pytest.mark.parametrize('length', [0, -1, 'long', None])
+def test_a_training_has_a_length(length, by_iteration, tmp_path):
+    cfg = toy_config(tmp_path, by_iteration=by_iteration)
+    key = 'max_iters' if by_iteration else 'max_epochs'
+    cfg.train_cfg[key] = length
+    with pytest.raises(ValueError, match=f'train_cfg.{key}={length!r} must'):
+        make_plan(cfg, 2)
+
+
+@pytest.mark.parametrize('settings', [
+    dict(type='Gone'),
+    dict(type='LinearLR', by_epoch=False, begin=0, end=-5),
+    dict(type='LinearLR', by_epoch=False, end=5, gama=0.1),
+])
+def test_a_scheduler_that_cannot_be_built_is_named(settings, tmp_path):
+    cfg = toy_config(tmp_path, by_iteration=False)
+    plan = make_plan(cfg, 1)
+    cfg.param_scheduler = [*cfg.param_scheduler, settings]
+    last = len(cfg.param_scheduler) - 1
+    with pytest.raises(
+            ValueError, match=rf'^param_scheduler\[{last}\] cannot be built'):
+        learning_rates(cfg, plan)
+
+
 def test_images_that_a_data_set_asserts_to_be_there(tmp_path):
     cfg = toy_config(tmp_path, by_iteration=False)
     cfg.train_dataloader.dataset.type = 'Asserts'

@@ -191,6 +191,15 @@ def test_what_is_refused(flags, message, monkeypatch):
         main([ADAMW, *flags])
 
 
+@pytest.mark.parametrize('out', ['folder', 'file/below.py'])
+def test_a_config_that_cannot_be_written(out, tmp_path, monkeypatch):
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'file').touch()
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit, match=f'{out} cannot be written .*--out'):
+        main([ADAMW, '--at', '512', '--out', str(tmp_path / out)])
+
+
 def test_a_config_of_the_new_style(tmp_path, capsys):
     """Its lines are told, and no file can inherit from it."""
     file = tmp_path / 'new.py'

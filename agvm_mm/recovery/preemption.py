@@ -185,7 +185,8 @@ class PreemptionHook(Hook):
             runner.save_checkpoint(folder, name, **settings)
             if is_main_process():
                 put_text(Path(runner.work_dir, POINTER), path)
-        self._remove(runner, self._earlier)
+        # One of them may have had this name.
+        self._remove(runner, [old for old in self._earlier if old != path])
 
     def _remove_earlier(self, runner: Runner) -> None:
         hook = self._checkpoint_hook(runner)

@@ -213,6 +213,16 @@ def test_all_ranks_stop_at_one_update_and_go_on(tmp_path, ranks):
     assert one['meta']['updates'] == other['meta']['updates'] == 18
 
 
+def test_it_takes_the_place_of_an_earlier_one_of_its_name(tmp_path):
+    """Of a run that began anew, or with other micro-batches."""
+    for _ in range(2):
+        assert train(
+            tmp_path, by_epoch=False, hooks=[signalled()]) == [(PREEMPTED, 3)]
+        assert saved(tmp_path) == [latest(tmp_path)] == [
+            'preempted_iter_4.pth'
+        ]
+
+
 @pytest.mark.parametrize('where', ['before_train_iter', 'after_train_iter'])
 def test_an_update_of_micro_batches_is_finished(tmp_path, where):
     """The third update is iterations 4 and 5; the signal is in its midst."""

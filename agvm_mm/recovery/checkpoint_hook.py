@@ -65,10 +65,36 @@ class SafeCheckpointHook(CheckpointHook):
         """
         super().before_train(runner)
         self._saves_files = saves_files(runner, self.file_backend)
+        if self._saves_files:
+            self._take_over_bests(runner)
         if self._saves_files and is_main_process():
             drop_begun(self.out_dir)
             drop_begun(runner.work_dir)
         bound_history(runner)
+
+    def _take_over_bests(self, runner: Runner) -> None:
+        """Look for the best checkpoints in this run's own folder.
+
+        A checkpoint tells where they were. A work dir may have been moved, or
+        copied, or the checkpoint is of another run, which keeps its own.
+
+        Args:
+            runner (Runner or FlexibleRunner): The run.
+        """
+        hub = runner.message_hub
+        for key in self.key_indicators if self.save_best else ():
+            only = len(self.key_indicators) == 1
+            name = 'best_ckpt' if only else f'best_ckpt_{key}'
+            best = hub.pop_info(name)
+            if best is not None:
+                best = os.path.join(self.out_dir, os.path.basename(best))
+                best = best if os.path.exists(best) else None
+            if best is not None:
+                hub.update_info(name, best)
+            if only:
+                self.best_ckpt_path = best
+            else:
+                self.best_ckpt_path_dict[key] = best
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int,
                                    meta: dict) -> None:
@@ -151,7 +177,9 @@ class SafeCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, when, meta)
 
     @master_only
-    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
+    def _publish_model(self, runner: Runner, ckpt_path: str | None) -> None:
+        if ckpt_path is None:
+            return  # One of several bests, that is not there.
         if not self._saves_files:
             super()._publish_model(runner, ckpt_path)
             return
@@ -188,7 +216,8 @@ class SafeCheckpointHook(CheckpointHook):
             save_whole(runner, self.out_dir, name, **settings)
         except NotSavedError as error:
             for key in info:
-                runner.message_hub.update_info(key, before.get(key))
+                runner.message_hub.pop_info(key)
+            runner.message_hub.update_info_dict(before)
             runner.logger.warning(
                 f'{name} could not be saved ({error}): the training goes on, '
                 f'and what is in {self.out_dir} is as it was. The next '

@@ -1,5 +1,6 @@
 """What is in the folder of a run after a save, done or failed."""
 import resource
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -143,6 +144,57 @@ def test_a_full_disk_costs_one_checkpoint_and_one_line(tmp_path, runner_type):
     check_checkpoint(tmp_path / 'epoch_3.pth')
     assert runner.message_hub.get_info('best_score') == 0.2
     assert list(runner.message_hub.get_info('keep_ckpt_ids')) == [3]
+
+
+def test_a_full_disk_at_the_first_checkpoint(tmp_path):
+    """There was no best, nor a last one, before."""
+    runner = train(
+        tmp_path,
+        FullFrom(1),
+        validates=True,
+        checkpoint=dict(max_keep_ckpts=1, save_best='acc'))
+    assert files(tmp_path) == {
+        'epoch_3.pth', 'best_acc_epoch_2.pth', 'last_checkpoint'
+    }
+    assert runner.message_hub.get_info('best_score') == 0.3
+
+
+TWO_EPOCHS = {'train_cfg.max_epochs': 2}
+
+
+def test_a_copy_of_a_run_leaves_its_best_alone(tmp_path):
+    best = dict(
+        validates=True, checkpoint=dict(save_best='loss', rule='less'))
+    train(tmp_path / 'run', **best, **TWO_EPOCHS)
+    shutil.copytree(tmp_path / 'run', tmp_path / 'copy')
+    kept = files(tmp_path / 'run')
+    train(tmp_path / 'copy', resume=True, **best)
+    assert files(tmp_path / 'run') == kept
+    assert 'best_loss_epoch_2.pth' in kept
+    assert {n for n in files(tmp_path / 'copy')
+            if 'best' in n} == {'best_loss_epoch_3.pth'}
+
+
+@pytest.mark.parametrize('bests', ['acc', ['acc', 'loss']])
+def test_a_run_from_the_checkpoint_of_another_publishes_its_own(
+        bests, tmp_path):
+    settings = dict(
+        validates=True,
+        checkpoint=dict(
+            save_best=bests,
+            rule='greater',
+            published_keys=['meta', 'state_dict']))
+    train(tmp_path / 'one', **settings, **TWO_EPOCHS)
+    kept = files(tmp_path / 'one')
+    # Its third epoch is no new best.
+    train(
+        tmp_path / 'other',
+        resume=True,
+        load_from=str(tmp_path / 'one/epoch_2.pth'),
+        **settings)
+    assert files(tmp_path / 'one') == kept
+    names = files(tmp_path / 'other') - {'epoch_3.pth', 'last_checkpoint'}
+    assert [name.partition('-')[0] for name in names] == ['epoch_3']
 
 
 def test_a_full_disk_at_the_end_publishes_nothing(tmp_path):

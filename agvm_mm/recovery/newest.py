@@ -30,26 +30,30 @@ class _Files:
 
     def __init__(self) -> None:
         self.wrong: dict[Path, str] = {}
-        self._iterations: dict[Path, int | None] = {}
+        self._updates: dict[Path, int | None] = {}
 
-    def iteration(self, path: Path) -> int | None:
+    def updates(self, path: Path) -> int | None:
         """Up to which a file was trained; None if none can go on from it."""
-        if path not in self._iterations:
-            self._iterations[path] = self._look(path)
-        return self._iterations[path]
+        if path not in self._updates:
+            self._updates[path] = self._look(path)
+        return self._updates[path]
 
     def furthest(self, paths: Iterable[Path]) -> Path | None:
         """The whole file that was trained longest."""
-        # Only the highest number of each kind of name has to be read.
-        kinds: dict[str, list[Path]] = {}
-        for path in sorted(set(paths), key=_number):
-            kinds.setdefault(re.sub(r'\d+', '', path.name), []).append(path)
+        # Of each kind of name only the highest number has to be read, and the
+        # last that was written: a number counts iterations, of which an
+        # update has others on another number of processes.
         whole = []
-        for files in kinds.values():
-            while files and self.iteration(files[-1]) is None:
-                files.pop()
-            whole += files[-1:]
-        return max(whole, key=self.iteration, default=None)
+        for order in (_number, _written):
+            kinds: dict[str, list[Path]] = {}
+            for path in sorted(set(paths), key=order):
+                kinds.setdefault(re.sub(r'\d+', '', path.name),
+                                 []).append(path)
+            for files in kinds.values():
+                while files and self.updates(files[-1]) is None:
+                    files.pop()
+                whole += files[-1:]
+        return max(whole, key=self.updates, default=None)
 
     def _look(self, path: Path) -> int | None:
         try:
@@ -62,11 +66,16 @@ class _Files:
         content = load(path)
         if not isinstance(content, dict) or not content.keys() >= PARTS:
             return None  # Weights, as of the best model.
-        return content['meta'].get('iter')
+        meta = content['meta']
+        return meta.get('updates', meta.get('iter'))
 
 
 def _number(path: Path) -> list[int]:
     return [int(digits) for digits in re.findall(r'\d+', path.name)]
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def find_newest(work_dir: str | Path,
@@ -110,7 +119,7 @@ def find_newest(work_dir: str | Path,
                   if path.exists()), None)
     if named is None:
         problems = [f'{POINTER} (names {text}, which is not there)']
-    elif files.iteration(named) is not None:
+    elif files.updates(named) is not None:
         written = pointer.stat().st_mtime_ns
         present = [p for p in present if p.stat().st_mtime_ns > written]
     return _found(files, [*present, *filter(None, [named])], problems)

@@ -134,12 +134,23 @@ def test_what_no_run_goes_on_from(folder):
 def test_names_of_two_kinds_are_compared_by_what_they_hold(folder):
     """As of a run that was told to stop in the middle of an epoch."""
     later = torch.load(folder / epoch(3), weights_only=False)
-    later['meta']['iter'] += 1
+    later['meta']['updates'] += 1
     torch.save(later, folder / 'iter_5.pth')
     assert find_newest(folder)[0] == str(folder / 'iter_5.pth')
-    later['meta']['iter'] -= 2
+    later['meta']['updates'] -= 2
     torch.save(later, folder / 'iter_5.pth')
     assert find_newest(folder)[0] == str(folder / epoch(3))
+
+
+def test_a_number_counts_iterations_and_what_is_done_is_updates(folder):
+    """A run that went on with more processes, so with fewer of them."""
+    later = torch.load(folder / epoch(3), weights_only=False)
+    done = later['meta']['updates']
+    for number, updates in ((44, done + 1), (24, done + 2)):
+        later['meta'].update(iter=number, updates=updates)
+        torch.save(later, folder / f'iter_{number}.pth')
+    (folder / 'last_checkpoint').unlink()
+    assert find_newest(folder)[0] == str(folder / 'iter_24.pth')
 
 
 RUNNERS_OF_ALL_KINDS = ('Runner', 'TotalBatchRunner',

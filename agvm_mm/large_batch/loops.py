@@ -13,6 +13,9 @@ from agvm_mm.compat.accumulation import micro_batches
 
 from .sampler import TotalBatchSampler, sampler_of
 
+# In a checkpoint: after which update the model was validated last.
+VALIDATED = 'validated_update'
+
 
 @LOOPS.register_module()
 class TotalBatchEpochLoop(EpochBasedTrainLoop):
@@ -21,7 +24,7 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
     After a resume it loads nothing that was trained, and counts the epoch's
     iterations on. A checkpoint at the end of an epoch was written before the
     validation of that: the run that goes on from it validates first, if it is
-    due.
+    due, unless that found a new best, with which it was written again.
 
     Args:
         runner (Runner): Of the training.
@@ -46,7 +49,8 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
             nn.Module: The model.
         """
         self.runner.call_hook('before_train')
-        if self._epoch and not self._iterations_done():
+        if (self._epoch and not self._iterations_done()
+                and not _is_validated(self)):
             self._validate()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
@@ -77,7 +81,7 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
         if (self.runner.val_loop is not None and self._epoch >= self.val_begin
                 and (self._epoch % self.val_interval == 0
                      or self._epoch == self._max_epochs)):
-            self.runner.val_loop.run()
+            _run_validation(self)
 
 
 @LOOPS.register_module()
@@ -119,7 +123,7 @@ class TotalBatchIterLoop(IterBasedTrainLoop):
         self.runner.call_hook('before_train')
         # As in the base class, the training is one epoch for its hooks.
         self.runner.call_hook('before_train_epoch')
-        if self._iter:
+        if self._iter and not _is_validated(self):
             self._validate()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
@@ -134,7 +138,7 @@ class TotalBatchIterLoop(IterBasedTrainLoop):
         if (self.runner.val_loop is not None and self._iter >= self.val_begin
                 and (self._iter % self.val_interval == 0
                      or self._iter == self._max_iters)):
-            self.runner.val_loop.run()
+            _run_validation(self)
 
 
 class _Unstarted:
@@ -146,6 +150,21 @@ class _Unstarted:
 
     def __iter__(self) -> Iterator:
         yield from self._loader
+
+
+def _updates(loop: BaseLoop) -> int:
+    return loop._iter // micro_batches(loop.runner.optim_wrapper)
+
+
+def _run_validation(loop: BaseLoop) -> None:
+    # First, as the checkpoint of a new best is written before it is over.
+    loop.runner.message_hub.update_info(VALIDATED, _updates(loop))
+    loop.runner.val_loop.run()
+
+
+def _is_validated(loop: BaseLoop) -> bool:
+    """Whether a resumed checkpoint was written after its validation."""
+    return loop.runner.message_hub.get_info(VALIDATED) == _updates(loop)
 
 
 def _checked_sampler(loop: BaseLoop) -> TotalBatchSampler:

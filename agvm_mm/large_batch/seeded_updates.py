@@ -39,9 +39,10 @@ class SeededUpdatesHook(Hook):
         """Go on with the seed of the run that is resumed."""
         meta = checkpoint.get('meta', {})
         seed = meta.get('sampler_seed', meta.get('seed'))
+        if not runner._resume or seed is None:
+            return  # A test has no training data, which this would build.
         sampler = sampler_of(runner.train_dataloader)
-        if (runner._resume and seed is not None
-                and isinstance(sampler, TotalBatchSampler)):
+        if isinstance(sampler, TotalBatchSampler):
             sampler.seed = seed
 
     def before_train_iter(self, runner: Runner, *args: Any,

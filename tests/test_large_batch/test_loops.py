@@ -227,6 +227,35 @@ def test_an_epochs_checkpoint_is_validated_after_a_resume(tmp_path):
         assert sorted(recorder.batches) == list(range(12 * epoch, 36))
 
 
+@pytest.mark.parametrize(
+    'by_iteration', [False, True], ids=['epochs', 'iters'])
+def test_a_best_is_validated_once(by_iteration, tmp_path):
+    """Its validation is in the checkpoint, as is what it told schedules."""
+    best = {
+        'default_hooks.checkpoint.by_epoch': not by_iteration,
+        'default_hooks.checkpoint.save_best': 'noise',
+        'default_hooks.checkpoint.rule': 'less'
+    }
+    _, whole = train(tmp_path / 'whole', by_iteration, **best)
+    first = of_update(tmp_path / 'whole',
+                      2) if by_iteration else tmp_path / 'whole/epoch_2.pth'
+    _, recorder = train(tmp_path / 'cut', by_iteration, first, **best)
+    assert recorder.validated == whole.validated[1:] != []
+
+
+@pytest.mark.parametrize('kind', RUNNERS)
+def test_a_test_builds_no_training_data(kind, tmp_path):
+    train(tmp_path / 'run', **{'train_cfg.max_epochs': 1})
+    cfg = resolve(config(tmp_path / 'test', False), 1)
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_cfg, cfg.test_evaluator = {}, cfg.val_evaluator
+    cfg.load_from = str(of_update(tmp_path / 'run', 3))
+    cfg.experiment_name = tmp_path.name
+    runner = RUNNERS[kind].from_cfg(cfg)
+    runner.test()
+    assert isinstance(runner._train_loop, dict)
+
+
 def end_workers(loop):
     """Or torch waits for each 5 seconds, once it is garbage of a cycle."""
     endless = getattr(loop, 'dataloader_iterator', None)

@@ -98,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         name = osp.splitext(osp.basename(args.config))[0]
         cfg.work_dir = osp.join('work_dirs', name)
     cfg.load_from = args.checkpoint
+    cfg.resume = False  # As a run dumps it that was resumed.
     without_fsdp(cfg)
     if osp.isdir(args.checkpoint):
         let_runners_load(args.checkpoint)

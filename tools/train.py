@@ -122,10 +122,7 @@ def read_config(args: argparse.Namespace) -> Config:
                 '--auto-scale-lr needs the batch that lr is of: set '
                 'auto_scale_lr=dict(base_batch_size=16) in the config')
         cfg.auto_scale_lr.enable = True
-    if args.resume == 'auto':
-        cfg.resume = True
-        cfg.load_from = None
-    elif args.resume:
+    if args.resume not in (None, 'auto'):
         cfg.resume = True
         cfg.load_from = args.resume
     if args.samples_per_gpu is not None:
@@ -178,6 +175,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.report:
             check_plotly()
         cfg = read_config(args)
+        # With nothing to go on from yet, it begins as its config says.
+        told = cfg.get('resume', False), cfg.get('load_from')
+        if args.resume == 'auto':
+            cfg.resume, cfg.load_from = True, None
         check_data(cfg, args.config)
         check_strategy(cfg)
         check_work_dir(cfg.work_dir)
@@ -204,9 +205,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 settle_resume(runner)
             else:
                 settle_elastic_resume(runner, formed_before)
-            if checkpoint is None and runner._resume and runner._load_from:
+            if runner._load_from is None and told[1] is not None:
+                runner._resume, runner._load_from = told
+            if checkpoint is None and runner._load_from:
                 check_checkpoint(runner._load_from)
-                check_resume(runner._load_from, with_agvm(cfg))
+                if runner._resume:
+                    check_resume(runner._load_from, with_agvm(cfg))
             runner.train()
             if args.report:
                 report(runner)

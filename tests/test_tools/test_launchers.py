@@ -10,13 +10,15 @@ def test_test_tools(trained, digits, tmp_path, monkeypatch):
         monkeypatch.setenv(name, '0')
     checkpoint = trained[0] / 'epoch_2.pth'
     out = tmp_path / 'predictions.pkl'
-    # A total batch that no process can run is for the training to refuse.
+    # A total batch that no process can run is for the training to refuse, and
+    # its data are not needed; a config is dumped as it was resumed.
     main([
         str(RETINANET),
         str(checkpoint), '--work-dir',
         str(tmp_path), '--out',
         str(out), *options(digits, f'visualizer.name={tmp_path.name}',
-                           'total_batch_size=1')
+                           'total_batch_size=1', 'resume=True',
+                           'train_dataloader.dataset.data_root=gone')
     ])
     log, = tmp_path.glob('*/*.log')
     assert 'Epoch(test) [1/1]' in log.read_text()

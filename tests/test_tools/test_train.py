@@ -191,6 +191,9 @@ def test_a_split_by_hand_is_left_alone(digits, tmp_path, train):
     dict(data_root=''),
     dict(data_root=None),
     dict(data_root='s3://bucket/coco'),
+    dict(data_root='gone', backend_args=dict(backend='petrel')),
+    dict(data_root='gone', ann_file='/a.json', data_prefix=dict(img='/img')),
+    dict(data_root='gone', data_prefix=dict(img_path='/a', seg_map_path='/b')),
     dict(type='RepeatDataset', dataset=dict(data_root='')),
     dict(type='ConcatDataset', datasets=[dict(data_root=''), dict()]),
 ])
@@ -204,6 +207,10 @@ def test_a_data_root_that_names_no_folder_here(dataset):
     dict(type='MultiImageMixDataset',
          dataset=dict(dataset=dict(data_root='gone'))),
     dict(type='ConcatDataset', datasets=[dict(), dict(data_root='gone')]),
+    dict(data_root='gone', backend_args=dict(backend='local')),
+    dict(data_root='gone', ann_file='a.json', data_prefix=dict(img='/img')),
+    dict(data_root='gone', ann_file='/a.json', data_prefix=dict(img='img')),
+    dict(data_root='gone', ann_file='/a.json'),
 ])
 def test_a_data_root_that_is_missing(dataset):
     with pytest.raises(FileNotFoundError, match="data from 'gone'"):
@@ -277,6 +284,22 @@ def test_a_resume_of_nothing_says_that_it_starts_anew(runner_type, digits,
                      'starts anew') == 1
     assert 'Auto resumed' not in log
     assert len(scalars(tmp_path)) == 2
+
+
+@safe_loader
+def test_a_resume_of_nothing_begins_with_load_from(digits, train, tmp_path):
+    weights = {'decode_head.conv_seg.bias': torch.full((12, ), 0.5)}
+    torch.save(dict(state_dict=weights), tmp_path / 'own.pt')
+    for iterations in (1, 2):  # The second time there is one to resume.
+        train(
+            SEMANTIC, '--resume', *settings(
+                digits, f'load_from={tmp_path}/own.pt',
+                'optim_wrapper.optimizer.lr=0',
+                f'train_cfg.max_iters={iterations}'))
+    assert logs(tmp_path).count(f'from {tmp_path}/own.pt') == 1
+    assert len(scalars(tmp_path)) == 2
+    trained = load(tmp_path / 'iter_4.pth')['state_dict']
+    assert torch.all(trained['decode_head.conv_seg.bias'] == 0.5)
 
 
 @plotly

@@ -107,4 +107,16 @@ def _data_roots(settings: object) -> list[str]:
         root for key in ('dataset', 'datasets')
         for root in _data_roots(settings.get(key))
     ]
-    return [own, *inner] if isinstance(own, str) else inner
+    used = isinstance(own, str) and not _lies_elsewhere(settings)
+    return [own, *inner] if used else inner
+
+
+def _lies_elsewhere(settings: dict) -> bool:
+    """Whether a data set of MMEngine reads nothing below its data_root."""
+    backend = settings.get('backend_args') or {}
+    if backend.get('backend', 'local') != 'local':
+        return True
+    prefixes = (settings.get('data_prefix') or {}).values()
+    paths = [settings.get('ann_file') or os.sep, *prefixes]
+    return bool(prefixes) and all(
+        isinstance(path, str) and os.path.isabs(path) for path in paths)

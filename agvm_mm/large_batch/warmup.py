@@ -49,7 +49,8 @@ def warm_up_updates(cfg: Config | dict,
     by_update = counts_updates(cfg)
     ends = []
     for where, settings in schedulers_of(cfg, name):
-        if settings.get('begin', 0) != 0:
+        if (settings.get('begin', 0) != 0
+                or settings.get('param_name', 'lr') != 'lr'):
             continue
         length = _run_length(cfg, settings, iterations_per_epoch,
                              accumulative_counts if by_update else 1)

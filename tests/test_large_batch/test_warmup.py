@@ -108,6 +108,9 @@ def test_mmsegs_schedules(base, expected, tmp_path):
     (dict(type='PolyLR', by_epoch=False, end=160000), None),
     (dict(type='LinearMomentum', by_epoch=False, end=500), None),
     (dict(type='ReduceOnPlateauLR'), None),
+    # Of a setting that no SGD has.
+    (dict(type='CosineAnnealingParamScheduler', param_name='eps', T_max=10),
+     None),
 ])
 def test_every_kind(settings, expected):
     train_cfg = dict(max_epochs=12)

@@ -44,6 +44,7 @@ class BackwardWatch:
         handles = [
             p.tensor.register_hook(lambda grad, p=p: self._hold(p, grad))
             for p in self.parameters
+            if p.tensor.requires_grad  # or frozen since the update began
         ]
         handles.append(loss.register_hook(self._queue_flush))
         try:

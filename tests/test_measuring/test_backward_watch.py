@@ -75,3 +75,19 @@ def test_a_gradient_in_parts_is_refused_by_its_name(model):
     with pytest.raises(
             RuntimeError, match=r'neck\.\w+ came in several parts.*reentrant'):
         backward()
+
+
+def test_what_was_frozen_meanwhile_is_left_out(model):
+    seen = []
+    watch = BackwardWatch(
+        parameters_of(model),
+        lambda gradients: seen.extend(p.name for p, _ in gradients))
+    model.neck.requires_grad_(False)
+    loss = loss_of(model)
+    with watch.watch(loss):
+        loss.backward()
+    assert set(seen) == {
+        name
+        for name, _ in model.named_parameters()
+        if not name.startswith('neck')
+    }

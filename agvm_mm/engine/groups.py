@@ -12,7 +12,7 @@ from typing import Iterator, Mapping, Sequence
 
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from agvm_mm.algorithm.partition import assign_modules, named_parameters
@@ -75,6 +75,7 @@ class ModuleGroups:
             names = [self.names.get(p) for p in group['params']]
             found = {self._module_of.get(name) for name in names}
             group['module'] = found.pop() if len(found) == 1 else None
+        _own_rates(new)
         for group in groups:
             module = group['module']
             if (module not in self.modules and module not in self._warned
@@ -89,6 +90,7 @@ class ModuleGroups:
         yield
         for group, label in zip(self._optimizer.param_groups, labels):
             group['module'] = label
+        _own_rates(self._optimizer.param_groups)
 
     def layout(self) -> list[list[str]] | None:
         """The parameters' names, group by group; None if one has no name."""
@@ -118,3 +120,14 @@ class ModuleGroups:
             'learning rate, unscaled.',
             logger='current',
             level=logging.WARNING)
+
+
+def _own_rates(groups: Sequence[dict]) -> None:
+    """Let no group share a learning rate that is a tensor.
+
+    It is scaled in place, group by group. Groups share it that a run without
+    AGVM saved as one, and those that are added without a rate.
+    """
+    for group in groups:
+        if isinstance(group['lr'], Tensor):
+            group['lr'] = group['lr'].clone()

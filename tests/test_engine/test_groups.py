@@ -291,3 +291,28 @@ def test_a_group_is_found_without_a_forward_pass_that_is_told():
         wrapper.update_params(model(inputs, targets, mode='loss')['loss'])
     assert labels(wrapper)[-1] == 'backbone'
     assert model.backbone.prompt.abs().sum() > 0
+
+
+def test_rates_that_are_tensors_stay_apart():
+    adam = dict(type='Adam', lr=torch.tensor(0.01, dtype=torch.float64))
+    _, plain = train_from_scratch(
+        range(3), optimizer=adam, type='OptimWrapper')
+    model = ToyDetector().double()
+    wrapper = build_wrapper(
+        model, adam, accumulative_counts=2, begin=0, momentum=0.5)
+    # One group's rate becomes that of five, and added groups share another.
+    wrapper.load_state_dict(copy.deepcopy(plain.state_dict()))
+    for head in (model.rpn_head, model.neck):
+        head.added = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+        wrapper.optimizer.add_param_group(dict(params=[head.added]))
+    stepped = []
+    before_each_step(
+        wrapper.optimizer, lambda optimizer: stepped.append(
+            {g['module']: float(g['lr'])
+             for g in optimizer.param_groups}))
+    train(model, wrapper, 2, range(3))
+    assert stepped[-1] == pytest.approx({
+        module: 0.01 * mu
+        for module, mu in wrapper.modulator.lr_scale.items()
+    })
+    assert all(float(g['lr']) == 0.01 for g in wrapper.optimizer.param_groups)

@@ -14,6 +14,7 @@ from mmengine.registry import (
     Registry,
 )
 from torch import nn
+from torch.optim import Optimizer
 
 from agvm_mm.algorithm.partition import (
     assign_modules,
@@ -125,8 +126,7 @@ class AGVMOptimWrapperConstructor:
         name_of = {p: name for name, p in named_parameters(model)}
         # A checkpoint of a run without AGVM has its optimizer's state in this
         # order, and no names.
-        plain_layout = [[name_of[p] for p in group['params']]
-                        for group in optimizer.param_groups]
+        plain_layout = _layout_of(optimizer, name_of)
         _tell_left_out(name_of, plain_layout)
         optimizer = rebuilt(
             optimizer, regrouped(optimizer.param_groups, name_of, module_of),
@@ -144,8 +144,11 @@ class AGVMOptimWrapperConstructor:
 
 def _takes_agvm(wrapper: str | type) -> bool:
     kind = _class_of(OPTIM_WRAPPERS, wrapper)
-    # build() tells that nobody has registered it.
-    return kind is None or 'agvm' in inspect.signature(kind).parameters
+    # build() tells that nobody has registered it. A user's own subclass may
+    # hand on what it does not name.
+    return kind is None or any(
+        'agvm' in inspect.signature(base.__init__).parameters
+        for base in getattr(kind, '__mro__', ()))
 
 
 def _class_of(registry: Registry, kind: Any) -> Any:
@@ -155,6 +158,24 @@ def _class_of(registry: Registry, kind: Any) -> Any:
     # In the config's default scope, where build() looks too.
     with registry.switch_scope_and_registry(None) as scoped:
         return scoped.get(kind)
+
+
+def _layout_of(optimizer: Optimizer,
+               name_of: Mapping[nn.Parameter, str]) -> list[list[str]]:
+    """The parameters' names, group by group.
+
+    Raises:
+        ValueError: If one is none of the model's.
+    """
+    groups = [group['params'] for group in optimizer.param_groups]
+    for parameter in (p for group in groups for p in group):
+        if parameter not in name_of:
+            raise ValueError(
+                'agvm.base_constructor has put a parameter of shape '
+                f'{tuple(parameter.shape)} into the optimizer that is none of '
+                "the model's, so it belongs to no module: make it a parameter "
+                'of the model')
+    return [[name_of[p] for p in group] for group in groups]
 
 
 def _tell_left_out(name_of: Mapping[nn.Parameter, str],

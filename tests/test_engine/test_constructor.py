@@ -171,6 +171,34 @@ def test_a_base_constructor_may_be_a_class():
     assert wrapper.optimizer.param_groups[0]['module'] == 'backbone'
 
 
+class HandsOn(AGVMOptimWrapper):
+    """As a user writes a subclass, with an option of its own."""
+
+    def __init__(self, optimizer, mine=1, **kwargs):
+        super().__init__(optimizer, **kwargs)
+        self.mine = mine
+
+
+def test_a_subclass_need_not_name_what_it_hands_on():
+    wrapper = build(type=HandsOn, mine=2)
+    assert (wrapper.mine, wrapper.clock.begin) == (2, 0)
+
+
+class AddsAParameter(DefaultOptimWrapperConstructor):
+
+    def __call__(self, model):
+        wrapper = super().__call__(model)
+        weight = nn.Parameter(torch.zeros(3))
+        wrapper.optimizer.add_param_group(dict(params=[weight]))
+        return wrapper
+
+
+def test_a_parameter_of_no_model_is_refused():
+    with pytest.raises(
+            ValueError, match=r'shape \(3,\) .*none of the model'):
+        build(agvm=dict(begin=0, base_constructor=AddsAParameter))
+
+
 def test_ddp_wrapped_model_is_unwrapped():
     model = ToyDetector()
     wrapped = nn.parallel.DataParallel(model)

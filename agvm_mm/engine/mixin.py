@@ -5,10 +5,12 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Iterator
 
 import torch
+from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
 from agvm_mm.algorithm.modulator import scaled_lr
 from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
+from agvm_mm.compat.message_hub import keep_config_on_resume
 from agvm_mm.compat.optim_wrapper_dict import name_in_dict
 from agvm_mm.compat.schedulers import resume_schedules_by_group
 from agvm_mm.measuring.graphs import outside_of_graphs
@@ -106,6 +108,7 @@ class AGVMMixin:
         self._stepped = False
         # Before a resume that may come, whose file torch would refuse.
         allow_mmengine_checkpoints()
+        keep_config_on_resume(self.message_hub)
 
     def initialize_count_status(self, model: nn.Module, init_counts: int,
                                 max_counts: int) -> None:
@@ -124,6 +127,7 @@ class AGVMMixin:
                 finds no warm-up.
         """
         self.replicas.check(model, self.clock.micro_batches)
+        self._join_run()
         super().initialize_count_status(model, init_counts, max_counts)
         self.observer.samples.attach(model)
         self.clock.iterations = max_counts if max_counts > 0 else None
@@ -232,11 +236,17 @@ class AGVMMixin:
         self._start(model)
         self.observer.before_forward(model)
 
+    def _join_run(self) -> None:
+        # Who builds a wrapper by hand does so before the runner, whose message
+        # hub is then another.
+        self.message_hub = MessageHub.get_current_instance()
+
     def _start(self, model: nn.Module | None) -> None:
         """Once, before the first forward or backward pass of this run."""
         if self._started:
             return
         self.replicas.check(model, self.clock.micro_batches)
+        self._join_run()
         hub, name = self.message_hub, None
         told = self.clock.iterations is not None
         if not told:

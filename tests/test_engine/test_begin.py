@@ -1,7 +1,11 @@
 """What begin='auto', the default, becomes in a run."""
+import copy
+
 import pytest
 import torch
+from mmengine.registry import MODELS
 from mmengine.registry import RUNNERS as RUNNER_TYPES
+from mmengine.runner import Runner
 
 from tests.test_engine.test_runs import RUNNERS, config, run
 from tests.toy import ToyDetector, build_wrapper, samples, train_step
@@ -119,3 +123,47 @@ def test_a_total_batch_counts_its_warm_up_in_updates(tmp_path):
     # 9 updates of four micro-batches each, not 9 iterations.
     assert (wrapper.clock.begin, wrapper.clock.updates) == (109, 120)
     assert wrapper.modulator.lr_scale['neck'] != 1
+
+
+@pytest.mark.parametrize('runner', RUNNERS)
+def test_a_longer_run_from_one_without_agvm_counts_its_own_epochs(
+        runner, tmp_path):
+    cfg = begin_config(tmp_path, runner)
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=1)
+    cfg.train_dataloader.sampler.type = 'DefaultSampler'
+    # An epoch is 6 iterations, so 3 updates.
+    cfg.param_scheduler = warm_up(2, by_epoch=True)
+    longer = copy.deepcopy(cfg)
+    longer.train_cfg.max_epochs = 60
+    longer.experiment_name += '_longer'
+    longer.visualizer.name += '_longer'
+    longer.resume = True
+    cfg.optim_wrapper.pop('agvm')
+    cfg.optim_wrapper.update(
+        type='OptimWrapper', constructor='DefaultOptimWrapperConstructor')
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    RUNNERS[runner].from_cfg(cfg).train()
+    built, _ = run(runner, longer)
+    assert built.optim_wrapper.clock.begin == 106
+
+
+def test_a_wrapper_that_is_built_before_its_runner(tmp_path):
+    cfg = begin_config(tmp_path, 'plain')
+    cfg.default_hooks.logger = dict(type='LoggerHook', interval=10)
+    model = MODELS.build(cfg.model)
+    cfg.optim_wrapper = None
+    runner = Runner(
+        model=model,
+        optim_wrapper=build_wrapper(
+            model, accumulative_counts=2, begin='auto'),
+        work_dir=str(tmp_path),
+        train_dataloader=cfg.train_dataloader,
+        train_cfg=cfg.train_cfg,
+        param_scheduler=cfg.param_scheduler,
+        default_hooks=cfg.default_hooks,
+        experiment_name=cfg.experiment_name,
+        cfg=cfg)
+    runner.train()
+    assert runner.optim_wrapper.clock.begin == 105
+    log, = tmp_path.glob('*/*.log')
+    assert 'agvm/lr_scale/neck' in log.read_text()

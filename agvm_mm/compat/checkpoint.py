@@ -58,7 +58,7 @@ def check_checkpoint(path: str | Path) -> None:
     """
     if '://' in str(path):
         return
-    path = Path(path)
+    path = Path(path).expanduser()  # as MMEngine's loader
     if path.is_dir():
         _check_folder(path)
         return
@@ -158,7 +158,7 @@ def load(path: str | Path) -> Any:
     Returns:
         object: What it holds; its tensors are not read before they are used.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     path = path / RUN if path.is_dir() else path
     # OneDL's MMEngine takes its classes off the list again after a load.
     allow_mmengine_checkpoints()
@@ -183,6 +183,7 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
         ValueError: If the checkpoint was written with AGVM, and the run is
             without: torch would tell of other parameter groups.
     """
+    path = os.path.expanduser(path)
     # A file that is no archive is older than AGVM.
     if with_agvm or not (Path(path).is_dir() or zipfile.is_zipfile(path)):
         return

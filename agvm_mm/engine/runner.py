@@ -179,7 +179,7 @@ class _TotalBatchMixin:
         Raises:
             ValueError: If the file cannot be loaded.
         """
-        _prepare(filename)
+        filename = _prepared(filename)
         return super().load_checkpoint(  # type: ignore[misc]
             filename, *args, **kwargs)
 
@@ -195,7 +195,7 @@ class _TotalBatchMixin:
             ValueError: If the file cannot be loaded, or is of a run with AGVM
                 and this run has none.
         """
-        _prepare(filename)
+        filename = _prepared(filename)
         if self.cfg.get('optim_wrapper'):  # type: ignore[attr-defined]
             check_resume(filename,
                          with_agvm(self.cfg))  # type: ignore[attr-defined]
@@ -209,11 +209,14 @@ def _split(cfg: Config) -> str:
     return f'total_batch_size={total}: {dealt}'
 
 
-def _prepare(filename: str) -> None:
+def _prepared(filename: str) -> str:
+    """Make a checkpoint ready to be loaded, by the name it is then given."""
+    filename = os.path.expanduser(filename)
     check_checkpoint(filename)
     if os.path.isdir(filename):
         let_runners_load(filename)
     allow_mmengine_checkpoints()
+    return filename
 
 
 @RUNNERS.register_module()

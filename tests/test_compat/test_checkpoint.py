@@ -364,3 +364,13 @@ def test_a_torch_without_a_safe_loader_says_so(tmp_path, monkeypatch,
     assert f'2.4 has): {path} can run code when it is loaded' in said
     with pytest.raises(ValueError, match='was written with AGVM'):
         check_resume(path, with_agvm=False)
+
+
+def test_a_home_folder_is_found_as_mmengine_finds_it(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    torch.save(dict(optimizer=dict(state={}, agvm={})), tmp_path / 'a.pth')
+    check_checkpoint('~/a.pth')
+    with pytest.raises(ValueError, match='was written with AGVM'):
+        check_resume('~/a.pth', with_agvm=False)
+    with pytest.raises(FileNotFoundError, match=r'b\.pth: there is no such'):
+        check_checkpoint('~/b.pth')

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
-from mmengine.registry import DATASETS, RUNNERS
+from mmengine.registry import DATASETS, MODELS, RUNNERS
 
 from agvm_mm.engine.mixed_precision import use_mixed_precision
 from agvm_mm.engine.runner import check_strategy
@@ -246,3 +246,14 @@ def test_a_dataset_without_images(loader, runner_type, tmp_path):
     with pytest.raises(
             ValueError, match=f'^{loader}_dataloader.dataset finds no image'):
         RUNNERS.build(cfg).train()
+
+
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+def test_a_checkpoint_in_the_home_folder(runner_type, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    cfg = config(tmp_path, runner_type, runner_type, load_from='~/a.pth')
+    weights = MODELS.build(cfg.model).state_dict()
+    torch.save(dict(state_dict=weights), tmp_path / 'a.pth')
+    RUNNERS.build(cfg).train()
+    log, = tmp_path.glob('*/*.log')
+    assert f'{tmp_path}/a.pth' in log.read_text()

@@ -164,6 +164,8 @@ class AGVMMixin:
     def step(self, **kwargs: Any) -> None:
         """Measure if it is time, then step each module at lr * lr_scale."""
         measurement = self.observer.end()
+        if measurement is not None:
+            measurement.unscaled = self._unscaled()
         if self.clock.measures:
             self.modulation.take(measurement, self.optimizer)
             self.modulation.log(self.message_hub)
@@ -230,6 +232,10 @@ class AGVMMixin:
     def _inverse_scale(self) -> Tensor | None:
         """1 / the loss scale that gradients carry until the step."""
         return None
+
+    def _unscaled(self) -> bool:
+        """Whether the loss scale is out of the gradients before the step."""
+        return False
 
     @outside_of_graphs
     def _before_forward(self, model: nn.Module) -> None:

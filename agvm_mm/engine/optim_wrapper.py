@@ -32,3 +32,10 @@ class AGVMAmpOptimWrapper(AGVMMixin, AmpOptimWrapper):
         # As a tensor on the gradient's device: get_scale() waits for it.
         device = self.optimizer.param_groups[0]['params'][0].device
         return 1 / self.loss_scaler.scale(torch.ones((), device=device))
+
+    def _unscaled(self) -> bool:
+        # As the scaler asks itself, which then leaves it out in its step.
+        state = self.loss_scaler._per_optimizer_states.get(
+            id(self.optimizer), {})
+        stage = state.get('stage')
+        return stage is not None and stage.name == 'UNSCALED'

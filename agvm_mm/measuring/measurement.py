@@ -60,6 +60,8 @@ class Measurement:
     Attributes:
         completed (int): Micro-batches that this rank has completed.
         failed (str, optional): Why there is nothing to be told of this update.
+        unscaled (bool): Whether the user has taken the loss scale out of
+            ``.grad`` already, as before a clipping of their own.
     """
 
     def __init__(self,
@@ -68,6 +70,7 @@ class Measurement:
                  inverse_scale: Tensor | None = None) -> None:
         self.completed = 0
         self.failed: str | None = None
+        self.unscaled = False
         self._replicas = replicas
         self._micro_batches = micro_batches
         self._inverse_scale = inverse_scale
@@ -140,13 +143,14 @@ class Measurement:
                 if p.tensor.grad is not None]
         # .grad is the mean of the replicas, so a replica's gradient is as many
         # times what its own backward contributed as there are micro-batches.
+        inverse_scale = None if self.unscaled else self._inverse_scale
         columns = [
             self._sum_sq * self.completed**2,
-            self._squares(mean) / replicas.mean_copies,
+            self._squares(mean, inverse_scale) / replicas.mean_copies,
         ]
         if self._half is not None:
             variance = self._half.variance(replicas.optimizer, mean,
-                                           self._inverse_scale,
+                                           inverse_scale,
                                            replicas.num_modules)
             columns.append(variance / replicas.num_ranks)
         if self.failed:
@@ -185,12 +189,13 @@ class Measurement:
             self._open = None
             self.completed += 1
 
-    def _squares(self, scaled: Sequence[Gradient]) -> Tensor:
-        """Squared norms by module, of gradients that carry the loss scale."""
+    def _squares(self, gradients: Sequence[Gradient],
+                 inverse_scale: Tensor | None) -> Tensor:
+        """Squared norms by module, of gradients that may carry a scale."""
         sums = self._zeros()
         # In chunks, as the replicas' own.
-        for chunk in chunks(scaled):
-            self._add_squares(sums, unscaled(chunk, self._inverse_scale))
+        for chunk in chunks(gradients):
+            self._add_squares(sums, unscaled(chunk, inverse_scale))
         return sums
 
     def _add_squares(self,

@@ -13,6 +13,8 @@ from tests.toy import (
     ToyDetector,
     build_wrapper,
     needs_optimizer,
+    samples,
+    sums_of,
     train,
     weights,
 )
@@ -174,3 +176,32 @@ def test_amp_resume_is_bit_identical(device):
     assert whole[1]['loss_scaler'] == resumed_run[1]['loss_scaler']
     for name, tensor in whole[0].items():
         assert torch.equal(tensor, resumed_run[0][name])
+
+
+@pytest.mark.usefixtures('amp')
+@pytest.mark.parametrize('estimator', ['replica', 'half_batch'])
+def test_gradients_that_are_unscaled_before_the_step(device, estimator):
+    """As for a clipping of one's own; the scaler takes notice of it too."""
+
+    def update(unscale):
+        model = ToyDetector().to(device)
+        wrapper = amp_wrapper(model, dtype='float32', estimator=estimator)
+
+        def run():
+            inputs, targets = (t.to(device)
+                               for t in samples(0, torch.float32))
+            for half in (slice(0, 4), slice(4, 8)):
+                with wrapper.optim_context(model):
+                    loss = model(
+                        inputs[half], data_samples=targets[half],
+                        mode='loss')['loss']
+                wrapper.backward(wrapper.scale_loss(loss))
+            if unscale:
+                wrapper.loss_scaler.unscale_(wrapper.optimizer)
+            wrapper.step()
+
+        sums, = sums_of(wrapper, run)
+        return sums
+
+    for ours, expected in zip(update(True)[2:], update(False)[2:]):
+        assert ours.tolist() == pytest.approx(expected.tolist(), rel=1e-5)

@@ -75,6 +75,23 @@ def to_layout(state_dict: dict, ours: Layout | None,
     return converted
 
 
+def fit_base_settings(state_dict: dict, ours: dict | None) -> None:
+    """Let a wrapper's state have base settings where the wrapper has them.
+
+    MMEngine keeps the base lr of an optimizer of several groups beside them,
+    and that of one group in the group.
+
+    Args:
+        state_dict (dict): The wrapper's saved state, which is changed.
+        ours (dict, optional): The wrapper's own base settings.
+    """
+    if ours is None:
+        state_dict.pop('base_param_settings', None)
+    else:
+        settings = dict(state_dict['param_groups'][0], params=ours['params'])
+        state_dict.setdefault('base_param_settings', settings)
+
+
 def _tell_dropped(names: list[str]) -> None:
     if names:
         print_log(

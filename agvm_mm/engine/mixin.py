@@ -21,7 +21,7 @@ from .begin import settle_begin, warn_of_nothing
 from .clipping import clip_all_shards, clipping
 from .clock import Clock
 from .groups import ModuleGroups
-from .layout import to_layout
+from .layout import fit_base_settings, to_layout
 from .log_line import shorten_training_lines
 from .modulation import Modulation
 from .observer import Observer
@@ -65,8 +65,7 @@ class AGVMMixin:
 
     Raises:
         ValueError: If an option is unknown or out of its range, or if the
-            optimizer's groups name no modules, or it is none that AGVM can
-            work with.
+            optimizer's groups name no modules or AGVM cannot work with it.
     """
 
     # Whether one module's non-finite gradient leaves the others measured.
@@ -126,8 +125,7 @@ class AGVMMixin:
                 model that neither DDP nor FSDP wraps, or if ``begin='auto'``
                 finds no warm-up.
         """
-        self.replicas.check(model, self.clock.micro_batches)
-        self._join_run()
+        self._join(model)
         super().initialize_count_status(model, init_counts, max_counts)
         self.observer.samples.attach(model)
         self.clock.iterations = max_counts if max_counts > 0 else None
@@ -163,9 +161,7 @@ class AGVMMixin:
     @outside_of_graphs
     def step(self, **kwargs: Any) -> None:
         """Measure if it is time, then step each module at lr * lr_scale."""
-        measurement = self.observer.end()
-        if measurement is not None:
-            measurement.unscaled = self._unscaled()
+        measurement = self.observer.end(self._inverse_scale)
         if self.clock.measures:
             self.modulation.take(measurement, self.optimizer)
             self.modulation.log(self.message_hub)
@@ -209,18 +205,11 @@ class AGVMMixin:
         self.observer.end()
         state_dict = dict(state_dict)
         agvm = state_dict.pop('agvm', None)
-        settings = state_dict['param_groups'][0]
+        fit_base_settings(state_dict, self.base_param_settings)
         self.groups.label()
         ours = self.groups.layout()
         theirs = self._plain_layout if agvm is None else agvm['layout']
         state_dict = to_layout(state_dict, ours, theirs)
-        # An optimizer of one group keeps its base lr in that group.
-        if self.base_param_settings is None:
-            state_dict.pop('base_param_settings', None)
-        else:
-            params = self.base_param_settings['params']
-            state_dict.setdefault('base_param_settings',
-                                  dict(settings, params=params))
         with self.groups.labels_kept():
             super().load_state_dict(state_dict)
         if ours != theirs:
@@ -230,29 +219,24 @@ class AGVMMixin:
             self.clock.load_state_dict(agvm)
 
     def _inverse_scale(self) -> Tensor | None:
-        """1 / the loss scale that gradients carry until the step."""
+        """1 / the loss scale that gradients carry by now."""
         return None
-
-    def _unscaled(self) -> bool:
-        """Whether the loss scale is out of the gradients before the step."""
-        return False
 
     @outside_of_graphs
     def _before_forward(self, model: nn.Module) -> None:
         self._start(model)
         self.observer.before_forward(model)
 
-    def _join_run(self) -> None:
-        # Who builds a wrapper by hand does so before the runner, whose message
-        # hub is then another.
+    def _join(self, model: nn.Module | None) -> None:
+        self.replicas.check(model, self.clock.micro_batches)
+        # A wrapper that was built by hand is older than its runner's hub.
         self.message_hub = MessageHub.get_current_instance()
 
     def _start(self, model: nn.Module | None) -> None:
         """Once, before the first forward or backward pass of this run."""
         if self._started:
             return
-        self.replicas.check(model, self.clock.micro_batches)
-        self._join_run()
+        self._join(model)
         hub, name = self.message_hub, None
         told = self.clock.iterations is not None
         if not told:

@@ -84,9 +84,19 @@ class Observer:
                                        weight):
             yield
 
-    def end(self) -> Measurement | None:
-        """The measurement of the update whose step comes, if there is one."""
+    def end(
+        self,
+        inverse_scale: Callable[[], Tensor | None] | None = None
+    ) -> Measurement | None:
+        """The measurement of the update whose step comes, if there is one.
+
+        Args:
+            inverse_scale (Callable, optional): As above, for the gradients as
+                they come to the step. Defaults to None: it is thrown away.
+        """
         measurement, self._measurement = self._measurement, None
+        if measurement is not None and inverse_scale is not None:
+            measurement.inverse_scale = inverse_scale()
         return measurement
 
     def _begins_anew(self) -> bool:

@@ -28,14 +28,13 @@ class AGVMAmpOptimWrapper(AGVMMixin, AmpOptimWrapper):
 
     _measures_partly = False
 
-    def _inverse_scale(self) -> Tensor:
+    def _inverse_scale(self) -> Tensor | None:
+        # By the scaler's own mark: a user may have called its unscale_(), to
+        # clip in a way of their own.
+        state = self.loss_scaler._per_optimizer_states.get(
+            id(self.optimizer), {})
+        if 'stage' in state and state['stage'].name == 'UNSCALED':
+            return None
         # As a tensor on the gradient's device: get_scale() waits for it.
         device = self.optimizer.param_groups[0]['params'][0].device
         return 1 / self.loss_scaler.scale(torch.ones((), device=device))
-
-    def _unscaled(self) -> bool:
-        # As the scaler asks itself, which then leaves it out in its step.
-        state = self.loss_scaler._per_optimizer_states.get(
-            id(self.optimizer), {})
-        stage = state.get('stage')
-        return stage is not None and stage.name == 'UNSCALED'

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import (
-    DATASETS,
-    PARAM_SCHEDULERS,
-    init_default_scope,
-)
+from mmengine.registry import DATASETS, init_default_scope
 
 from .empty_dataset import explain_empty
 from .optimizer_rules import stated_lr
+from .schedulers import build_scheduler
 from .settings import check_count, schedulers_of, wrappers_of
 from .total_batch import fit, resolve
 
@@ -129,16 +126,12 @@ def learning_rates(cfg: Config,
     ends = {True: plan.epochs or 1, False: plan.updates}
     schedulers = []
     for where, settings in schedulers_of(fit(cfg, plan.world_size), name):
+        if settings.get('param_name', 'lr') != 'lr':
+            continue  # Its setting may be one that SGD lacks.
         settings = dict(settings)
         settings.setdefault('end', ends[settings.get('by_epoch', True)])
-        try:
-            schedulers.append(
-                PARAM_SCHEDULERS.build(
-                    settings, default_args=dict(optimizer=optimizer)))
-        except (AssertionError, KeyError, TypeError, ValueError) as error:
-            told = ' '.join(str(error).split())
-            raise ValueError(f'{where} cannot be built: '
-                             f'{type(error).__name__}: {told}') from error
+        schedulers.append(
+            build_scheduler(cfg, where, settings, optimizer=optimizer))
     optimizer.step()  # or the schedulers would warn that it never did
     rates = []
     for update in range(1, plan.updates + 1):

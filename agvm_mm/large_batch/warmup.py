@@ -1,7 +1,6 @@
 """The warm-up that a config's schedulers state, in parameter updates."""
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -11,8 +10,8 @@ from mmengine.optim.scheduler.param_scheduler import (
     INF,
     ConstantParamScheduler,
 )
-from mmengine.registry import PARAM_SCHEDULERS
 
+from .schedulers import build_scheduler
 from .settings import counts_updates, schedulers_of, wrappers_of
 
 SETTLING = 100  # updates from the warm-up's end to AGVM's begin
@@ -44,7 +43,8 @@ def warm_up_updates(cfg: Config | dict,
 
     Raises:
         ValueError: If a warm-up is stated in epochs, or up to the run's end,
-            and ``iterations_per_epoch`` is None.
+            and ``iterations_per_epoch`` is None, or if a scheduler cannot be
+            built.
     """
     by_update = counts_updates(cfg)
     ends = []
@@ -54,7 +54,8 @@ def warm_up_updates(cfg: Config | dict,
             continue
         length = _run_length(cfg, settings, iterations_per_epoch,
                              accumulative_counts if by_update else 1)
-        scheduler = _build(cfg, settings, length, iterations_per_epoch, name)
+        scheduler = _build(cfg, where, settings, length,
+                           iterations_per_epoch, name)
         converted = settings.get('convert_to_iter_based', False)
         if converted and length is not None:
             length *= iterations_per_epoch or 1
@@ -129,22 +130,22 @@ def _run_length(cfg: Config | dict, settings: dict,
     return iterations and math.ceil(iterations / iterations_per_step)
 
 
-def _build(cfg: Config | dict, settings: dict, length: int | None,
+def _build(cfg: Config | dict, where: str, settings: dict, length: int | None,
            iterations_per_epoch: int | None, name: str | None) -> Any:
-    """A scheduler, as MMEngine's runner builds it."""
+    """A scheduler beside an optimizer of one number."""
     wrappers = wrappers_of(cfg)
     wrapper = wrappers.get(name) or next(iter(wrappers.values()))
     # Some schedules aim at a rate of their own, as a fifth of the optimizer's.
     lr = (wrapper.get('optimizer') or {}).get('lr') or 1.0
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=float(lr), momentum=0.9)
-    settings = copy.deepcopy(dict(settings))
     if settings.get('end') is None:
-        settings['end'] = length or INF
-    settings.setdefault('_scope_', cfg.get('default_scope') or 'mmengine')
-    scheduler = PARAM_SCHEDULERS.build(
+        settings = dict(settings, end=length or INF)
+    scheduler = build_scheduler(
+        cfg,
+        where,
         settings,
-        default_args=dict(
-            optimizer=optimizer, epoch_length=iterations_per_epoch or 1))
+        optimizer=optimizer,
+        epoch_length=iterations_per_epoch or 1)
     optimizer.step()  # or the scheduler would warn that it never did
     return scheduler
 

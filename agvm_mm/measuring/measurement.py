@@ -53,15 +53,15 @@ class Measurement:
         replicas (Replicas): Where the gradients come from.
         micro_batches (int): How many the update will have on each rank.
         inverse_scale (Tensor, optional): 1 / the loss scale that gradients
-            carry until the step, a scalar on their device. It is taken out
-            before anything is squared: squares of scaled gradients leave the
-            range of single precision long before the gradients do.
+            carry, a scalar on their device. It is taken out before anything
+            is squared: squares of scaled gradients leave the range of single
+            precision long before the gradients do.
 
     Attributes:
         completed (int): Micro-batches that this rank has completed.
         failed (str, optional): Why there is nothing to be told of this update.
-        unscaled (bool): Whether the user has taken the loss scale out of
-            ``.grad`` already, as before a clipping of their own.
+        inverse_scale (Tensor, optional): As above; to be set to None if it is
+            out of ``.grad`` before the step, as for a clipping of one's own.
     """
 
     def __init__(self,
@@ -70,10 +70,9 @@ class Measurement:
                  inverse_scale: Tensor | None = None) -> None:
         self.completed = 0
         self.failed: str | None = None
-        self.unscaled = False
+        self.inverse_scale = inverse_scale
         self._replicas = replicas
         self._micro_batches = micro_batches
-        self._inverse_scale = inverse_scale
         self._parameters = replicas.parameters()
         self._num_samples = 0
         self._device = self._parameters[0].tensor.device
@@ -115,8 +114,7 @@ class Measurement:
             self._open = GradientBuffer(self._parameters)
         try:
             with self._replicas.watch(loss, self._parameters, self._take,
-                                      self._inverse_scale,
-                                      weight) as complete:
+                                      self.inverse_scale, weight) as complete:
                 yield
         except BaseException:
             self.failed = 'a backward pass of it failed'
@@ -143,14 +141,13 @@ class Measurement:
                 if p.tensor.grad is not None]
         # .grad is the mean of the replicas, so a replica's gradient is as many
         # times what its own backward contributed as there are micro-batches.
-        inverse_scale = None if self.unscaled else self._inverse_scale
         columns = [
             self._sum_sq * self.completed**2,
-            self._squares(mean, inverse_scale) / replicas.mean_copies,
+            self._squares(mean) / replicas.mean_copies,
         ]
         if self._half is not None:
             variance = self._half.variance(replicas.optimizer, mean,
-                                           inverse_scale,
+                                           self.inverse_scale,
                                            replicas.num_modules)
             columns.append(variance / replicas.num_ranks)
         if self.failed:
@@ -189,13 +186,12 @@ class Measurement:
             self._open = None
             self.completed += 1
 
-    def _squares(self, gradients: Sequence[Gradient],
-                 inverse_scale: Tensor | None) -> Tensor:
-        """Squared norms by module, of gradients that may carry a scale."""
+    def _squares(self, gradients: Sequence[Gradient]) -> Tensor:
+        """Squared norms by module, of gradients that carry the loss scale."""
         sums = self._zeros()
         # In chunks, as the replicas' own.
         for chunk in chunks(gradients):
-            self._add_squares(sums, unscaled(chunk, inverse_scale))
+            self._add_squares(sums, unscaled(chunk, self.inverse_scale))
         return sums
 
     def _add_squares(self,

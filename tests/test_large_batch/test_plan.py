@@ -67,6 +67,17 @@ def test_a_training_has_a_length(length, by_iteration, tmp_path):
         make_plan(cfg, 2)
 
 
+def test_a_scheduler_of_another_setting_is_passed_over(tmp_path):
+    cfg = toy_config(tmp_path, by_iteration=False)
+    plan = make_plan(cfg, 1)
+    rates = learning_rates(cfg, plan)
+    cfg.param_scheduler = [
+        *cfg.param_scheduler,
+        dict(type='CosineAnnealingParamScheduler', param_name='eps', T_max=2)
+    ]
+    assert learning_rates(cfg, plan) == rates
+
+
 @pytest.mark.parametrize('settings', [
     dict(type='Gone'),
     dict(type='LinearLR', by_epoch=False, begin=0, end=-5),

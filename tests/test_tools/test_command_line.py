@@ -117,6 +117,12 @@ def test_no_setting_of_others_is_taken_for_one_of_ours():
     ({'optim_wrapper.optimizer': dict(
         _delete_=True, type='LBFGS', lr=1)}, 'LBFGS'),
     ({'model.backbone.deph': 18}, 'TypeError: .*deph'),
+    ({'param_scheduler.1.type': 'MultiStep'},
+     r'^param_scheduler\[1\] cannot be built: KeyError: .*MultiStep is not'),
+    ({'param_scheduler.0.end': -5}, r'param_scheduler\[0\] .*end=-5'),
+    ({'param_scheduler.0.strat_factor': 1}, 'TypeError: .*strat_factor'),
+    ({'param_scheduler.0.type': 'LinearParamScheduler',
+      'param_scheduler.0.param_name': 'lrr'}, 'KeyError: .*lrr'),
 ])
 def test_what_the_wrapper_refuses(options, message):
     cfg = load_config(str(FASTER), {

@@ -6,12 +6,17 @@ import tempfile
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from partitions.models import build_on_meta
 
 from agvm_mm.large_batch.launch import world_size
 from agvm_mm.large_batch.probe.silence import silently
-from agvm_mm.large_batch.settings import with_agvm, wrappers_of
+from agvm_mm.large_batch.schedulers import build_scheduler
+from agvm_mm.large_batch.settings import (
+    schedulers_of,
+    with_agvm,
+    wrappers_of,
+)
 from agvm_mm.measuring.ddp import check_replicas
 
 from .refusals import raised_by_us
@@ -38,8 +43,9 @@ def check_work_dir(work_dir: str) -> None:
 def check_wrapper(cfg: Config, launcher: str) -> None:
     """Refuse what AGVM's wrapper would, without the data and the weights.
 
-    The wrapper is built on a model without memory. A model that cannot be
-    built so is checked when it is built for the run.
+    The wrapper is built on a model without memory, and the schedulers beside
+    its optimizer. A model that cannot be built so is checked when it is built
+    for the run.
 
     Args:
         cfg (Config): Of a run, resolved.
@@ -47,7 +53,8 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
 
     Raises:
         ValueError: As :class:`~agvm_mm.engine.optim_wrapper.AGVMOptimWrapper`
-            and its constructor.
+            and its constructor, or if the model, its optimizer or a scheduler
+            cannot be built.
     """
     if not with_agvm(cfg):
         return
@@ -58,7 +65,7 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
     try:
         with silently(), torch.random.fork_rng(devices=[]):
             model = build_on_meta(cfg)
-            build_optim_wrapper(model, cfg.optim_wrapper)
+            wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     except (NotImplementedError, RuntimeError):
         return  # It reads numbers, of which there are none.
     except (AssertionError, KeyError, TypeError, ValueError) as error:
@@ -67,6 +74,11 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
         told = ' '.join(str(error).split())
         raise ValueError('the model or its optim_wrapper cannot be built: '
                          f'{type(error).__name__}: {told}') from error
+    several = isinstance(wrapper, OptimWrapperDict)
+    for name, child in wrapper.items() if several else [(None, wrapper)]:
+        for where, settings in schedulers_of(cfg, name):
+            build_scheduler(
+                cfg, where, settings, optimizer=child, epoch_length=1)
 
 
 def check_data(cfg: Config, config: str) -> None:

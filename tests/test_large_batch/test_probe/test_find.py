@@ -165,15 +165,19 @@ def of_two_ranks(rank, work_dir):
         launcher='pytorch',
         total_batch_size=32,
         model_wrapper_cfg=dict(type='CPUDistributedDataParallel'))
-    with room(1900 if rank else 1100):
-        found, _ = find_samples(cfg, 'pytorch')
-        runner = train(cfg)
-    assert runner.cfg.max_samples_per_gpu == found.max_samples_per_gpu
-    with room(1900 if rank else 600):
-        try:
-            find_samples(cfg, 'pytorch')
-        except ValueError as error:
-            return found.max_samples_per_gpu, str(error)
+    with pytest.MonkeyPatch.context() as patch:
+        # Threads take as much address space as 64 MiB each: samples are large
+        # beside a few more of them.
+        patch.setattr(f'{__name__}.OF_A_SAMPLE', 256 * MIB)
+        with room(3900 if rank else 2400):
+            found, _ = find_samples(cfg, 'pytorch')
+            runner = train(cfg)
+        assert runner.cfg.max_samples_per_gpu == found.max_samples_per_gpu
+        with room(3900 if rank else 600):
+            try:
+                find_samples(cfg, 'pytorch')
+            except ValueError as error:
+                return found.max_samples_per_gpu, str(error)
 
 
 def test_ranks_take_the_smaller_answer(tmp_path):

@@ -1,14 +1,59 @@
 """Gradient clipping, where MMEngine's is not what a run needs."""
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Any, Iterator
 
 from mmengine.optim import OptimWrapper
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from agvm_mm.measuring.replicas import is_sharded
+
+from .options import check_clip_grad_range
+
+# By MMEngine's clip_grad['type'].
+FUNCTIONS = dict(norm=clip_grad_norm_, value=clip_grad_value_)
+
+
+def check_clipping(clip_grad: Any, clip_grad_range: Any,
+                   model: nn.Module | None) -> None:
+    """Refuse a clipping that would end the first step.
+
+    Args:
+        clip_grad (dict, optional): The wrapper's option; None for none.
+        clip_grad_range (tuple[int, int], optional): When to clip.
+        model (nn.Module, optional): The model, which under FSDP clips itself.
+
+    Raises:
+        ValueError: If one of the two is none, or what clips does not take it.
+    """
+    check_clip_grad_range(clip_grad_range, clip_grad)
+    if clip_grad is None:
+        return
+    told = f'optim_wrapper.clip_grad={clip_grad!r}'
+    mend = 'as clip_grad=dict(max_norm=35, norm_type=2)'
+    if not isinstance(clip_grad, dict):
+        raise ValueError(f'{told} must be a dict or None, {mend}')
+    settings = dict(clip_grad)
+    kind = settings.pop('type', 'norm')
+    if kind not in FUNCTIONS:
+        raise ValueError(f"{told}: its type must be 'norm' or 'value'")
+    sharded = model is not None and is_sharded(model)
+    function: Any = FUNCTIONS[kind]
+    if sharded and kind == 'norm':
+        taken = inspect.signature(model.clip_grad_norm_)
+    else:
+        taken = inspect.signature(function)
+        taken = taken.replace(parameters=list(taken.parameters.values())[1:])
+    try:
+        taken.bind(**settings)
+    except TypeError as error:
+        where = 'FSDP' if sharded else 'torch'
+        raise ValueError(
+            f'{told}: {error}; {function.__name__} of {where} takes '
+            f'{", ".join(taken.parameters)}, {mend}') from error
 
 
 def clip_all_shards(optim_wrapper: OptimWrapper,

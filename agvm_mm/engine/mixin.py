@@ -18,18 +18,14 @@ from agvm_mm.measuring.replicas import replicas_of
 
 from .admission import admit
 from .begin import settle_begin, warn_of_nothing
-from .clipping import clip_all_shards, clipping
+from .clipping import check_clipping, clip_all_shards, clipping
 from .clock import Clock
 from .groups import ModuleGroups
 from .layout import fit_base_settings, to_layout
 from .log_line import shorten_training_lines
 from .modulation import Modulation
 from .observer import Observer
-from .options import (
-    check_accumulative_counts,
-    check_clip_grad_range,
-    checked_options,
-)
+from .options import check_accumulative_counts, checked_options
 
 
 class AGVMMixin:
@@ -81,7 +77,7 @@ class AGVMMixin:
                  plain_layout: list[list[str]] | None = None,
                  **kwargs: Any) -> None:
         options = checked_options(agvm)
-        check_clip_grad_range(clip_grad_range, kwargs.get('clip_grad'))
+        check_clipping(kwargs.get('clip_grad'), clip_grad_range, model)
         micro_batches = kwargs.get('accumulative_counts', 1)
         check_accumulative_counts(micro_batches)
         admit(optimizer)

@@ -78,6 +78,12 @@ AGVM = [
     ('optimizer', 'SGD', r"optim_wrapper\.optimizer .*dict.* got 'SGD'"),
     ('clip_grad_range', (4, 2), r'clip_grad_range=\(4, 2\) .*first < last'),
     ('clip_grad_range', (2, 4), r'clip_grad_range=\(2, 4\) .*set clip_grad'),
+    ('clip_grad', dict(max_nrom=35), r"clip_grad={'max_nrom'.*max_norm"),
+    ('clip_grad', dict(norm_type=2), r'clip_grad=.*max_norm.*as clip_grad='),
+    ('clip_grad', dict(type='value', max_norm=1), 'takes clip_value'),
+    ('clip_grad', dict(type='norms', max_norm=1), "be 'norm' or 'value'"),
+    ('clip_grad', 35, 'clip_grad=35 must be a dict'),
+    ('clip_grad', {}, 'clip_grad={}: missing'),
 ]
 BATCH = [
     ('total_batch_size', 0, r'total_batch_size=0 must be an int >= 1'),

@@ -133,6 +133,19 @@ def clip(rank):
     return logged, nn.utils.clip_grad_norm_(plain.parameters(), 1).item()
 
 
+def clip_as_fsdp_does_not(rank):
+    clip_grad = dict(max_norm=0.5, error_if_nonfinite=True)
+    with pytest.raises(
+            ValueError,
+            match='clip_grad_norm_ of FSDP takes max_norm, norm_type, as'):
+        build_wrapper(
+            shard(ToyDetector()), begin=10**6, clip_grad=clip_grad)
+
+
+def test_a_clipping_that_fsdp_does_not_know():
+    run_ranks(clip_as_fsdp_does_not, 2)
+
+
 def test_clipping_takes_the_norm_of_all_shards():
     for logged, whole in run_ranks(clip, 2):
         assert logged == pytest.approx(whole)

@@ -9,8 +9,10 @@ from types import FrameType
 from typing import Any
 
 # Sent at a time limit, a preemption or a shutdown; SIGUSR1 is what Slurm's
-# --signal is mostly told to send before.
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+# --signal is mostly told to send before. Windows lacks it.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1')
+    if hasattr(signal, name))
 # A launcher and a scheduler may both pass on what is one request.
 SAME_REQUEST = 2.0  # seconds
 

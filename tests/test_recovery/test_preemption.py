@@ -18,7 +18,7 @@ from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
 from agvm_mm.large_batch import resolve
 from agvm_mm.recovery.preemption import PREEMPTED
 from agvm_mm.recovery.stop_signals import SAME_REQUEST, STOP_SIGNALS
-from tests.commands import load
+from tests.commands import call, load
 from tests.distributed import run_ranks
 from tests.faults.training import children
 from tests.toy import ToyDetector
@@ -221,6 +221,15 @@ def test_it_takes_the_place_of_an_earlier_one_of_its_name(tmp_path):
         assert saved(tmp_path) == [latest(tmp_path)] == [
             'preempted_iter_4.pth'
         ]
+
+
+def test_the_package_is_imported_where_there_is_one_signal():
+    """As on Windows, which is not at hand: its lacks stand in for it."""
+    call(
+        'python', '-c', 'import signal, sys; del signal.SIGUSR1; '
+        'sys.modules.update(resource=None, fcntl=None); '
+        'from agvm_mm.recovery.stop_signals import STOP_SIGNALS; '
+        'assert STOP_SIGNALS == (signal.SIGTERM, ); import agvm_mm')
 
 
 @pytest.mark.parametrize('where', ['before_train_iter', 'after_train_iter'])

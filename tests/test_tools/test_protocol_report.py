@@ -128,6 +128,7 @@ def test_pages_of_the_first_trials(path, trials, tmp_path, count, told):
     missing = {3: 'trials 3, final 2', 8: 'trials 1, final 2'}[count]
     assert f'| faster-rcnn | sgd | - | final 2 | {missing} |' in (
         page.read_text())
+    assert 'below are not the last ones' in page.read_text()
     assert 'not run yet' in tables.read_text()
 
 

@@ -130,6 +130,8 @@ def _sections(protocol: Protocol, folder: Path,
     if left := target_tables.not_run(protocol):
         yield '\n## What is missing\n'
         yield left
+        yield ('\nWith these there will be more claims, and a correction for '
+               'more tests: p-values\nbelow are not the last ones.')
     for pipeline in protocol.pipelines:
         yield f'\n## {pipeline}\n'
         targets = protocol.targets(pipeline)

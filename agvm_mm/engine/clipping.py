@@ -33,27 +33,24 @@ def check_clipping(clip_grad: Any, clip_grad_range: Any,
     if clip_grad is None:
         return
     told = f'optim_wrapper.clip_grad={clip_grad!r}'
-    mend = 'as clip_grad=dict(max_norm=35, norm_type=2)'
     if not isinstance(clip_grad, dict):
-        raise ValueError(f'{told} must be a dict or None, {mend}')
+        raise ValueError(f'{told} must be a dict or None, as '
+                         'clip_grad=dict(max_norm=35, norm_type=2)')
     settings = dict(clip_grad)
     kind = settings.pop('type', 'norm')
     if kind not in FUNCTIONS:
         raise ValueError(f"{told}: its type must be 'norm' or 'value'")
-    sharded = model is not None and is_sharded(model)
-    function: Any = FUNCTIONS[kind]
-    if sharded and kind == 'norm':
-        taken = inspect.signature(model.clip_grad_norm_)
+    if kind == 'norm' and model is not None and is_sharded(model):
+        where, taken = 'FSDP', inspect.signature(model.clip_grad_norm_)
     else:
-        taken = inspect.signature(function)
+        where, taken = 'torch', inspect.signature(FUNCTIONS[kind])
         taken = taken.replace(parameters=list(taken.parameters.values())[1:])
     try:
         taken.bind(**settings)
     except TypeError as error:
-        where = 'FSDP' if sharded else 'torch'
         raise ValueError(
-            f'{told}: {error}; {function.__name__} of {where} takes '
-            f'{", ".join(taken.parameters)}, {mend}') from error
+            f'{told}: {error}; clip_grad_{kind}_ of {where} takes '
+            f'{", ".join(taken.parameters)}') from error
 
 
 def clip_all_shards(optim_wrapper: OptimWrapper,

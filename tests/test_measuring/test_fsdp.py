@@ -137,7 +137,7 @@ def clip_as_fsdp_does_not(rank):
     clip_grad = dict(max_norm=0.5, error_if_nonfinite=True)
     with pytest.raises(
             ValueError,
-            match='clip_grad_norm_ of FSDP takes max_norm, norm_type, as'):
+            match=r'clip_grad_norm_ of FSDP takes max_norm, norm_type$'):
         build_wrapper(
             shard(ToyDetector()), begin=10**6, clip_grad=clip_grad)
 

@@ -9,6 +9,7 @@ model = dict(
         type='EfficientNetLite0',
         out_indices=(2, 4),
         frozen_stages=2,
+        keep_frozen=True,
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/pretrained/efficientnet-lite0.pth')),

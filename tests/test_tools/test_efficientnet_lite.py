@@ -92,12 +92,46 @@ def test_what_is_frozen_stays():
         assert torch.equal(value, before[name]), name
 
 
+def test_what_is_kept_is_what_is_computed(monkeypatch):
+    torch.manual_seed(0)
+    plain = EfficientNetLite0((2, 4), frozen_stages=2)
+    keeping = EfficientNetLite0((2, 4), frozen_stages=2, keep_frozen=True)
+    keeping(torch.zeros(1, 3, 36, 48))  # of weights that are replaced now
+    keeping.load_state_dict(plain.state_dict())
+    computed = []
+    real = keeping._first
+    monkeypatch.setattr(keeping._begin, '_function',
+                        lambda x: computed.append(len(x)) or real(x))
+    images = torch.randn(4, 3, 36, 48)
+    images[0] = 0
+    for batch in ([0, 1], [2, 1, 1], [2, 0], [3]):
+        gradients = []
+        for model in (plain, keeping):
+            model.train()
+            model.zero_grad()
+            outputs = model(images[batch])
+            sum(y.square().sum() for y in outputs).backward()
+            gradients.append({
+                name: parameter.grad.clone()
+                for name, parameter in model.named_parameters()
+                if parameter.requires_grad
+            })
+            gradients[-1].update(enumerate(outputs))
+        assert gradients[0].keys() == gradients[1].keys()
+        for name, value in gradients[0].items():
+            assert torch.equal(value, gradients[1][name]), name
+    assert computed == [2, 1, 1]
+
+
 def test_stages_that_are_none_are_refused():
     assert len(EfficientNetLite0((2, 4)).blocks) == 5  # none without a use
     with pytest.raises(ValueError, match=r'out_indices=\(7,\) .* 0 to 6'):
         EfficientNetLite0((7, ))
     with pytest.raises(ValueError, match=r'frozen_stages=8 .* up to 7'):
         EfficientNetLite0(frozen_stages=8)
+    for frozen in (-1, 3):  # nothing to keep, or an output of it
+        with pytest.raises(ValueError, match=f'stages={frozen} of 0 to 2'):
+            EfficientNetLite0((2, 4), frozen, keep_frozen=True)
 
 
 def test_weights_are_converted(published, tmp_path):

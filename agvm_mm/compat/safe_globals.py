@@ -1,10 +1,11 @@
 """What torch's safe loader is told to let through, and nothing that acts.
 
-Four kinds: numpy's scalars and arrays of every plain dtype, as datasets put
+Five kinds: numpy's scalars and arrays of every plain dtype, as datasets put
 them into ``dataset_meta``; plain types of Python that torch leaves out; the
-``HistoryBuffer`` in which MMEngine keeps its logs; and the functions that
-these and ``OneCycleLR`` are pickled with. A dtype that holds Python objects,
-or other dtypes, is not plain.
+``HistoryBuffer`` in which MMEngine keeps its logs; its ``ConfigDict``, which a
+dict in a config's ``metainfo`` is; and the functions that these and
+``OneCycleLR`` are pickled with. A dtype that holds Python objects, or other
+dtypes, is not plain.
 
 A MMEngine that saves nothing but tensors and plain values would let this go.
 """
@@ -16,6 +17,7 @@ from functools import lru_cache
 from typing import Any, Callable
 
 import numpy as np
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler import OneCycleParamScheduler
 
@@ -61,6 +63,7 @@ def safe_globals() -> list[Any]:
     core: Any = getattr(np, '_core', None) or np.core
     return [
         *ATTRIBUTES,
+        ConfigDict,
         _named(_getattr, 'builtins.getattr'),
         np.ndarray,
         np.dtype,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import load_checkpoint
 from mmengine.utils import is_installed
@@ -118,12 +119,15 @@ def test_plain_types_of_python_load(tmp_path):
         every=range(0, 8, 2),
         part=slice(1, None),
         phase=1j,
-        colors=np.array([[255, 0, 128]], np.uint8))
+        colors=np.array([[255, 0, 128]], np.uint8),
+        # A dict in a config.
+        things=ConfigDict(cells=ConfigDict(red=(220, 20, 60)), sizes=[{}]))
     path = tmp_path / 'a.pth'
     torch.save(dict(meta=dict(dataset_meta=metainfo)), path)
     check_checkpoint(path)
     loaded = torch.load(path, weights_only=True)['meta']['dataset_meta']
     assert repr(loaded) == repr(metainfo)
+    assert type(loaded['things'].cells) is ConfigDict
 
 
 @pytest.mark.parametrize(('value', 'found'), [

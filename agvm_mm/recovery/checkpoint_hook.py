@@ -17,6 +17,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner, save_checkpoint
 
+from agvm_mm.compat.checkpoint import load, refusal
 from agvm_mm.compat.shards import load_whole
 
 from .files import begun, drop, drop_begun, put_in_place
@@ -44,6 +45,7 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     _saves_files = False
+    _tried = False
 
     def before_run(self, runner: Runner) -> None:
         """Choose what to go on from, which MMEngine's ``Runner`` then loads.
@@ -223,7 +225,20 @@ class SafeCheckpointHook(CheckpointHook):
                 f'and what is in {self.out_dir} is as it was. The next '
                 'checkpoint is tried again')
             return False
+        if is_main_process() and not self._tried:
+            self._tried = True
+            self._try(runner, os.path.join(self.out_dir, name))
         return True
+
+    def _try(self, runner: Runner, path: str) -> None:
+        """Warn of a run that could not be resumed, while it is young."""
+        try:
+            load(path)
+        except Exception as error:  # Whatever its content may cause.
+            runner.logger.warning(refusal(error, path))
+            runner.logger.warning(
+                'So no run could go on from what this one saves: keep it out '
+                'of the metainfo, the message hub and the optimizer')
 
     @master_only
     def _remove(self, path: str) -> None:

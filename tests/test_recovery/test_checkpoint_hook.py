@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 from agvm_mm.compat.checkpoint import check_checkpoint, load
 from agvm_mm.compat.digest import is_as_written
 from tests.faults.test_faults import assert_equal
+from tests.stack import safe_loader
 from tests.test_recovery.runs import (
     files,
     log_of,
@@ -157,6 +158,27 @@ def test_a_full_disk_at_the_first_checkpoint(tmp_path):
         'epoch_3.pth', 'best_acc_epoch_2.pth', 'last_checkpoint'
     }
     assert runner.message_hub.get_info('best_score') == 0.3
+
+
+class Keeps(Hook):
+    """Something in the message hub, of which checkpoints hold all."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def before_train(self, runner):
+        runner.message_hub.update_info('kept', self.what)
+
+
+@safe_loader
+@pytest.mark.parametrize('runner_type', ['Runner', 'FlexibleRunner'])
+@pytest.mark.parametrize(('what', 'warnings'), [(Path('a'), 1), (['a'], 0)])
+def test_what_could_not_be_resumed_is_told_at_the_first_save(
+        what, warnings, runner_type, tmp_path):
+    train(tmp_path, Keeps(what), runner_type=runner_type)
+    log = log_of(tmp_path)
+    assert log.count('So no run could go on') == warnings
+    assert log.count('epoch_1.pth holds pathlib.') == warnings
 
 
 TWO_EPOCHS = {'train_cfg.max_epochs': 2}

@@ -89,10 +89,12 @@ class Stepped:
     Args:
         cls (type): The optimizer's class.
         steps (int): How many. Defaults to 9.
+        groups (list[str]): Of modules: 'ab' is one group of both. Defaults to
+            a group for each.
         **options: For the class.
     """
 
-    def __init__(self, cls, steps=9, **options):
+    def __init__(self, cls, steps=9, groups=('a', 'b'), **options):
         self.name = name_of(cls)
         dtype = torch.float32 if self.single else torch.float64
         self.model = TwoModules(dtype, self.name in MATRICES_ONLY)
@@ -101,10 +103,11 @@ class Stepped:
             options.setdefault('lr', 1e-2)
         self.optimizer = cls([
             dict(
-                params=list(module.parameters()),
-                module=name,
-                **GROUP.get(self.name, {}))
-            for name, module in self.model.items()
+                params=[
+                    p for name in names for p in self.model[name].parameters()
+                ],
+                module=names,
+                **GROUP.get(self.name, {})) for names in groups
         ], **options)
         if hasattr(self.optimizer, 'train'):
             self.optimizer.train()

@@ -76,6 +76,12 @@ ONE_RATE = Treatment('refused',
                      'it estimates one learning rate for all groups', OTHER)
 OTHER_STEP = Treatment(
     'refused', "its step is not in proportion to its group's lr", OTHER)
+COUPLED = Treatment(
+    'refused', 'its step holds one number of a whole group, which is another '
+    'one in a group for each module', OTHER)
+OBJECTS = Treatment(
+    'refused', "it keeps objects in its groups or state, which torch's safe "
+    'loader takes from no checkpoint, so that no run could be resumed', OTHER)
 FACTORED = Treatment(
     'refused', 'it keeps its second moments factored, by rows and columns',
     OTHER)
@@ -124,19 +130,21 @@ TABLE: dict[str, dict[Treatment, str]] = {
         ADADELTA: 'AdaDelta',
         SIGN: 'EmoLynx FOCUS Lion SignSGD Tiger',
         NORMALISED: 'AdaGC AdaNorm Adai DASH FAdam LARS Lamb MARS '
-                    'NovoGrad RACS ROSE SCION SCIONLight SGDP SGDSaI '
-                    'StableAdamW StableSPAM AdamP AdamWSN',
+                    'NovoGrad RACS ROSE SGDP SGDSaI StableAdamW StableSPAM '
+                    'AdamP AdamWSN',
         CLIPPED: 'ADOPT AdaBound Grams SPAM SaRA',
-        MATRIX: 'APOLLO AdaMuon Alice BCOS Conda DeMo Fira GaLore Kron '
-                'LoRARite Muon MuonClip NorMuon SOAP ScalableShampoo Shampoo',
-        MIXED: 'AdaShift AdaSmooth AdaTAM Adan Aida Ano AvaGrad DiffGrad '
-               'DualAdam EXAdam EmoNavi FlashAdamW Gravity GrokFastAdamW '
-               'Kate MSVAG PAdam QHAdam RAdam SWATS TAM VSGD',
+        MATRIX: 'APOLLO AdaMuon Alice BCOS DeMo Fira GaLore Kron LoRARite '
+                'Muon MuonClip NorMuon SOAP Shampoo',
+        MIXED: 'AdaSmooth AdaTAM Adan Aida Ano DiffGrad DualAdam EXAdam '
+               'EmoNavi FlashAdamW Gravity GrokFastAdamW Kate MSVAG PAdam '
+               'QHAdam RAdam SWATS TAM VSGD',
         ONE_RATE: 'DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD '
                   'Prodigy',
         OTHER_STEP: 'A2Grad ASGD AccSGD AdaGO AdaMod AdamG Amos ApolloDQN '
                     'FTRL Fromage LaProp MADGRAD Nero Ranger Ranger21 '
                     'SpectralSphere',
+        COUPLED: 'AvaGrad',
+        OBJECTS: 'AdaShift Conda SCION SCIONLight ScalableShampoo',
         FACTORED: 'AdaFactor Adalite CAME EmoFact SM3',
         SHARDED: 'DistributedMuon',
         MODES: 'SPlus ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFreeSGD',

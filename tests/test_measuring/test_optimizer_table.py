@@ -5,10 +5,12 @@ import inspect
 import pytest
 import torch
 
+from agvm_mm.compat.checkpoint import check_checkpoint
 from agvm_mm.measuring import optimizer_table
 from agvm_mm.measuring.direction import parameters_of, update_directions
 from agvm_mm.measuring.treatment import check_optimizer, treatment_of
-from tests.optimizers import TABLE_IS_OF_IT, Stepped, installed
+from tests.optimizers import SINGLE, TABLE_IS_OF_IT, Stepped, installed
+from tests.stack import safe_loader
 
 INSTALLED = installed()
 TREATMENTS = {
@@ -55,6 +57,13 @@ def of_kind(*kinds):
             ] + ([pytest.mark.skip(reason=BROKEN[name])] if name in
                  BROKEN else [])) for name, treatment in TREATMENTS.items()
         if treatment.kind in kinds
+    ]
+
+
+def of_treatment(*treatments):
+    return [
+        case for case in of_kind('refused')
+        if TREATMENTS[case.values[0]] in treatments
     ]
 
 
@@ -109,13 +118,8 @@ def test_a_factor_of_3_makes_the_step_three_times_as_long(name):
     assert is_always_in_proportion(INSTALLED[name])
 
 
-BY_THEIR_STEP = (optimizer_table.OTHER_STEP, optimizer_table.ONE_RATE)
-
-
-@pytest.mark.parametrize('name', [
-    case for case in of_kind('refused')
-    if TREATMENTS[case.values[0]] in BY_THEIR_STEP
-])
+@pytest.mark.parametrize(
+    'name', of_treatment(optimizer_table.OTHER_STEP, optimizer_table.ONE_RATE))
 def test_what_is_refused_for_its_step_fails_that(name):
     try:
         proportional = is_always_in_proportion(INSTALLED[name])
@@ -123,6 +127,48 @@ def test_what_is_refused_for_its_step_fails_that(name):
         # D-Adaptation refuses it itself, and A2Grad's groups have no lr.
         proportional = 'lr' not in str(error)
     assert not proportional
+
+
+def is_the_same_in_other_groups(name):
+    """Whether nothing but rounding tells how parameters are grouped."""
+    ours, theirs = (
+        Stepped(INSTALLED[name], groups=groups).model.state_dict().values()
+        for groups in (['a', 'b'], ['ab']))
+    rounding = 1e-6 if name.startswith(SINGLE) else 1e-14
+    return all(
+        torch.allclose(a, b, rtol=0, atol=rounding)
+        for a, b in zip(ours, theirs))
+
+
+@pytest.mark.parametrize('name', of_kind('exact', 'raw'))
+def test_groups_of_modules_train_as_one_group(name):
+    """So that, with AGVM off, a run is the plain one."""
+    assert is_the_same_in_other_groups(name)
+
+
+@pytest.mark.parametrize('name', of_treatment(optimizer_table.COUPLED))
+def test_what_is_refused_for_its_groups_does_not(name):
+    assert not is_the_same_in_other_groups(name)
+
+
+def check_state(name, folder):
+    """Load the state of an optimizer as from a checkpoint."""
+    path = folder / 'state.pth'
+    torch.save(Stepped(INSTALLED[name]).optimizer.state_dict(), path)
+    check_checkpoint(path)
+
+
+@safe_loader
+@pytest.mark.parametrize('name', of_kind('exact', 'raw'))
+def test_a_run_can_be_resumed(name, tmp_path):
+    check_state(name, tmp_path)
+
+
+@safe_loader
+@pytest.mark.parametrize('name', of_treatment(optimizer_table.OBJECTS))
+def test_what_is_refused_for_its_objects_could_not(name, tmp_path):
+    with pytest.raises(ValueError, match='can run code'):
+        check_state(name, tmp_path)
 
 
 def directions(stepped):

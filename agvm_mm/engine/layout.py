@@ -48,6 +48,7 @@ def to_layout(state_dict: dict, ours: Layout | None,
         for names, group in zip(theirs, saved_groups)
         for name, index in zip(names, group['params'])
     }
+    numbers = {index for index, _ in saved.values()}
     missing = [name for names in ours for name in names if name not in saved]
     if missing:
         raise ValueError(
@@ -59,7 +60,9 @@ def to_layout(state_dict: dict, ours: Layout | None,
         if name not in kept and index in state_dict['state']
     ])
 
-    converted = dict(state_dict, state={}, param_groups=[])
+    # What is no parameter's, as a count of all steps, has no number.
+    own = {k: v for k, v in state_dict['state'].items() if k not in numbers}
+    converted = dict(state_dict, state=own, param_groups=[])
     index = 0
     for names in ours:
         converted['param_groups'].append({

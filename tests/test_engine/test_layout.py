@@ -69,6 +69,16 @@ def test_parameters_without_state_and_frozen_ones(warnings):
     assert "state of 1 parameters, 'd' among them" in warning
 
 
+def test_state_of_no_parameter_stays():
+    """As pytorch-optimizer's SPAM counts its steps."""
+    old, new = optimizer_of(['ab']), optimizer_of(['b', 'a'])
+    old.state['total_step'] = 7
+    new.load_state_dict(
+        to_layout(old.state_dict(), layout(['b', 'a']), layout(['ab'])))
+    assert new.state['total_step'] == 7
+    assert names_of(new) == ['b', 'a']
+
+
 def test_other_keys_pass_through():
     old = optimizer_of(['ab'])
     state = dict(old.state_dict(), loss_scaler=dict(scale=2.0))

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from agvm_mm.compat.accumulation import micro_batches
 
 from .batch_sampler import MicroBatchSampler
-from .settings import finds_samples, with_agvm
+from .settings import finds_samples, type_name, with_agvm
 from .total_batch import check_lr_of_total, split_batch
 
 
@@ -133,7 +133,8 @@ class TotalBatchSizeHook(Hook):
             running = batches.sampler.total_batch_size
         if running == total:
             return
-        by_hand = str(runner.cfg.get('runner_type')).startswith('TotalBatch')
+        kind = type_name(dict(type=runner.cfg.get('runner_type', 'Runner')))
+        by_hand = kind.startswith('TotalBatch')
         mend = ('leave optim_wrapper.accumulative_counts out'
                 if by_hand else "set runner_type='TotalBatchRunner'")
         most = runner.cfg.get('max_samples_per_gpu', samples)

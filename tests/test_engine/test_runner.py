@@ -112,8 +112,13 @@ def test_what_cannot_run_is_told_before_it_trains(runner_type, change, message,
     assert not hasattr(recorder, 'losses')
 
 
-def test_a_split_by_hand_runs_as_it_stands(tmp_path):
-    cfg = config(tmp_path, 'by_hand')
+@pytest.mark.parametrize('runner_type', [
+    'TotalBatchRunner', 'agvm_mm.TotalBatchRunner',
+    'agvm_mm.engine.runner.TotalBatchRunner'
+], ids=['name', 'scope', 'path'])  # yapf: disable
+def test_a_split_by_hand_runs_as_it_stands(runner_type, tmp_path):
+    cfg = config(tmp_path, tmp_path.name)
+    cfg.runner_type = runner_type
     cfg.optim_wrapper.accumulative_counts = 2
     cfg.custom_hooks = None
     runner = RUNNERS.build(cfg)

@@ -30,6 +30,8 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
         ValueError: If ``begin='auto'`` finds no warm-up, or the run is too
             short for it.
     """
+    if clock.end == 0:
+        return  # AGVM is switched off.
     cfg = config_of_run(hub)
     iterations = clock.iterations or hub.get_info('max_iters')
     if cfg is None or not iterations:

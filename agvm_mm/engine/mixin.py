@@ -224,7 +224,8 @@ class AGVMMixin:
         self.observer.before_forward(model)
 
     def _join(self, model: nn.Module | None) -> None:
-        self.replicas.check(model, self.clock.micro_batches)
+        if self.clock.end > 0:  # or AGVM is switched off
+            self.replicas.check(model, self.clock.micro_batches)
         # A wrapper that was built by hand is older than its runner's hub.
         self.message_hub = MessageHub.get_current_instance()
 

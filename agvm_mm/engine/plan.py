@@ -23,8 +23,8 @@ def agvm_options(cfg: Config,
             to None, the only one.
 
     Returns:
-        dict or None: None without AGVM. ``begin`` is an update, whatever the
-        config states.
+        dict or None: None without AGVM, or with ``end=0``. ``begin`` is an
+        update, whatever the config states.
 
     Raises:
         ValueError: If an option is wrong, or ``begin`` cannot be worked out.
@@ -33,6 +33,8 @@ def agvm_options(cfg: Config,
     if 'agvm' not in wrapper:
         return None
     options = checked_options(wrapper['agvm'])
+    if options['end'] == 0:
+        return None
     if options['begin'] == 'auto':
         options['begin'] = auto_begin(
             fit(cfg, plan.world_size), plan.updates * plan.accumulative_counts,

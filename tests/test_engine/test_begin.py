@@ -75,6 +75,19 @@ def test_a_sentence_asks_for_a_number(runner, why, tmp_path, monkeypatch):
     assert not calls
 
 
+@pytest.mark.parametrize('runner', RUNNERS)
+def test_what_is_switched_off_needs_no_warm_up(runner, tmp_path):
+    """And no replicas."""
+    cfg = begin_config(tmp_path, runner, 20, end=0)
+    cfg.param_scheduler = None
+    cfg.optim_wrapper.accumulative_counts = 1
+    built, found = run(runner, cfg)
+    assert found == {}
+    assert built.optim_wrapper.clock.updates == 20
+    # A run that is resumed with AGVM has its own.
+    assert built.optim_wrapper.state_dict()['agvm']['begin'] == 'auto'
+
+
 def test_without_a_runner_a_sentence_asks_for_a_number():
     model = ToyDetector()
     wrapper = build_wrapper(model, accumulative_counts=2, begin='auto')

@@ -68,6 +68,9 @@ def test_begin(plan):
     assert "ends at update 155: set it to 255, or to 'auto'" in output
     with pytest.raises(SystemExit, match='states no warm-up: set agvm'):
         plan('--gpus', 8, '--cfg-options', f'{BEGIN}auto', 'param_scheduler=')
+    output = plan('--gpus', 8, '--cfg-options', f'{BEGIN}auto',
+                  'optim_wrapper.agvm.end=0', 'param_scheduler=')
+    assert re.search(r'AGVM +none', output)
 
 
 @pytest.mark.parametrize(('options', 'line'), [

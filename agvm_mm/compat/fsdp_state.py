@@ -21,8 +21,6 @@ from torch.distributed.fsdp.fully_sharded_data_parallel import (
 )
 from torch.optim import Optimizer
 
-from .shards import read_shards
-
 FULL = StateDictType.FULL_STATE_DICT
 SHARDED = StateDictType.SHARDED_STATE_DICT
 # The classes of a kind's settings, of the model and of the optimizer.
@@ -145,6 +143,8 @@ def read_optimizer_state(folder: str, model: FSDP,
         optim_wrapper (OptimWrapper): With a state, which is read into.
         rest (dict): What of the state is no tensor, by parameter.
     """
+    from .shards import read_shards  # It is heavy.
+
     ours = FSDP.optim_state_dict(model, optim_wrapper)['state']
     state = read_shards(folder, dict(optimizer=dict(state=ours)))
     state = state['optimizer']['state']

@@ -51,7 +51,6 @@ from .fsdp_state import (
     read_optimizer_state,
     state_dicts,
 )
-from .shards import read_shards, write_shards
 
 # What FSDP itself makes of an optimizer's state.
 MANAGED = ('state', 'param_groups')
@@ -136,6 +135,9 @@ class AGVMFSDPStrategy(FSDPStrategy):
         if self._is_full_state_dict():
             super().save_checkpoint(filename, **settings)
         else:
+            # Here and below: it is heavy.
+            from .shards import write_shards
+
             write_shards(filename, self._checkpoint(**settings))
 
     def _checkpoint(self,
@@ -213,6 +215,8 @@ class AGVMFSDPStrategy(FSDPStrategy):
                     strict=strict,
                     callback=callback,
                     **kwargs)
+            from .shards import read_shards
+
             checkpoint = load(filename)
             checkpoint['state_dict'].update(
                 read_shards(filename,

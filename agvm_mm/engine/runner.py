@@ -26,7 +26,6 @@ from agvm_mm.compat.checkpoint import (
     check_checkpoint,
     check_resume,
 )
-from agvm_mm.compat.shards import let_runners_load
 from agvm_mm.large_batch.empty_dataset import explain_empty
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
 from agvm_mm.large_batch.micro_batches import described
@@ -214,6 +213,9 @@ def _prepared(filename: str) -> str:
     filename = os.path.expanduser(filename)
     check_checkpoint(filename)
     if os.path.isdir(filename):
+        # It is heavy.
+        from agvm_mm.compat.shards import let_runners_load
+
         let_runners_load(filename)
     allow_mmengine_checkpoints()
     return filename

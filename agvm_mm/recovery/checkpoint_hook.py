@@ -18,7 +18,6 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner, save_checkpoint
 
 from agvm_mm.compat.checkpoint import load, refusal
-from agvm_mm.compat.shards import load_whole
 
 from .files import begun, drop, drop_begun, put_in_place
 from .history import bound_history
@@ -185,6 +184,8 @@ class SafeCheckpointHook(CheckpointHook):
         if not self._saves_files:
             super()._publish_model(runner, ckpt_path)
             return
+        from agvm_mm.compat.shards import load_whole  # It is heavy.
+
         path = Path(ckpt_path)
         whole = load_whole(path)
         kept = {k: whole[k] for k in whole if k in self.published_keys}

@@ -26,6 +26,7 @@ from agvm_mm.compat.checkpoint import (
     check_checkpoint,
     check_resume,
 )
+from agvm_mm.compat.flexible_runner import BeginsBeforeLoading
 from agvm_mm.large_batch.empty_dataset import explain_empty
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
 from agvm_mm.large_batch.micro_batches import described
@@ -229,7 +230,8 @@ class TotalBatchRunner(_TotalBatchMixin, Runner):
 
 
 @RUNNERS.register_module()
-class TotalBatchFlexibleRunner(_TotalBatchMixin, FlexibleRunner):
+class TotalBatchFlexibleRunner(_TotalBatchMixin, BeginsBeforeLoading,
+                               FlexibleRunner):
     """MMEngine's ``FlexibleRunner`` with the total batch of its config."""
 
     __doc__ = _TotalBatchMixin.__doc__

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 
-from agvm_mm import TotalBatchRunner
+from agvm_mm import TotalBatchFlexibleRunner, TotalBatchRunner
 from agvm_mm.large_batch import resolve
 from tests.test_large_batch.test_sampler import toy_config
 
@@ -177,10 +177,13 @@ def test_every_average_is_tried():
     assert sorted(averages()) == sorted(AVERAGES)
 
 
-@pytest.mark.parametrize(('first', 'second'), [(8, 2), (2, 4)])
+@pytest.mark.parametrize(
+    ('first', 'second', 'runner_type'),
+    [(8, 2, TotalBatchRunner), (2, 4, TotalBatchRunner),
+     (2, 4, TotalBatchFlexibleRunner)])
 @pytest.mark.parametrize('name', AVERAGES)
 def test_averages_go_on_with_another_accumulation(name, first, second,
-                                                  tmp_path):
+                                                  runner_type, tmp_path):
     hook = dict(type='EMAHook', ema_type=name, interval=3, **options_of(name))
     checkpoint = dict(
         type='CheckpointHook', by_epoch=False, interval=5, save_last=False)
@@ -193,7 +196,7 @@ def test_averages_go_on_with_another_accumulation(name, first, second,
             tmp_path, True, hook, resume=True, load_from=str(saved)),
         'second',
         second,
-        runner_type=TotalBatchRunner)
+        runner_type=runner_type)
     assert_same(state(ours), plain)
 
 

@@ -135,8 +135,7 @@ class AGVMFSDPStrategy(FSDPStrategy):
         if self._is_full_state_dict():
             super().save_checkpoint(filename, **settings)
         else:
-            # Here and below: it is heavy.
-            from .shards import write_shards
+            from .shards import write_shards  # It is heavy.
 
             write_shards(filename, self._checkpoint(**settings))
 
@@ -218,10 +217,9 @@ class AGVMFSDPStrategy(FSDPStrategy):
             from .shards import read_shards
 
             checkpoint = load(filename)
+            held = dict(state_dict=self.model.state_dict())
             checkpoint['state_dict'].update(
-                read_shards(filename,
-                            dict(state_dict=self.model.state_dict()))
-                ['state_dict'])
+                read_shards(filename, held)['state_dict'])
             if callback is not None:
                 callback(checkpoint)
             self.load_model_state_dict(

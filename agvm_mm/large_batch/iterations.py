@@ -7,7 +7,7 @@ from mmengine.config import Config, ConfigDict
 
 from .hook_counts import multiply, rescale_hooks, step_by_update
 from .model_counts import rescale_model
-from .settings import counts_updates, schedulers_of, wrappers_of
+from .settings import counts_updates, schedulers_of, type_name, wrappers_of
 
 LOOP_COUNTS = ('max_iters', 'val_interval', 'val_begin')
 
@@ -79,7 +79,8 @@ def step_schedulers_by_update(cfg: Config, accumulation: int, earlier: int,
             raise ValueError(
                 f'{where}.end is not set, and would count iterations: set it '
                 'to the number of updates')
-        elif scheduler.get('convert_to_iter_based'):
+        elif (scheduler.get('convert_to_iter_based')
+              and type_name(cfg.train_cfg) != 'TotalBatchEpochLoop'):
             raise ValueError(
                 f'{where}.convert_to_iter_based counts iterations: give its '
                 'begin and end in updates, with by_epoch=False')

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from agvm_mm.compat.accumulation import micro_batches
 
 from .sampler import TotalBatchSampler, sampler_of
+from .schedulers import state_epoch_length
 
 # In a checkpoint: after which update the model was validated last.
 VALIDATED = 'validated_update'
@@ -24,7 +25,8 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
     After a resume it loads nothing that was trained, and counts the epoch's
     iterations on. A checkpoint at the end of an epoch was written before the
     validation of that: the run that goes on from it validates first, if it is
-    due, unless that found a new best, with which it was written again.
+    due, unless that found a new best, with which it was written again. A
+    scheduler that has ``convert_to_iter_based`` is converted to updates.
 
     Args:
         runner (Runner): Of the training.
@@ -41,6 +43,8 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
                  *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, dataloader, *args, **kwargs)
         self._sampler = _checked_sampler(self)
+        # The runner builds them next, and would take the iterations.
+        state_epoch_length(runner.param_schedulers, self._sampler.updates)
 
     def run(self) -> nn.Module:
         """Train.

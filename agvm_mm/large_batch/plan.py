@@ -131,7 +131,12 @@ def learning_rates(cfg: Config,
         settings = dict(settings)
         settings.setdefault('end', ends[settings.get('by_epoch', True)])
         schedulers.append(
-            build_scheduler(cfg, where, settings, optimizer=optimizer))
+            build_scheduler(
+                cfg,
+                where,
+                settings,
+                optimizer=optimizer,
+                epoch_length=plan.updates_per_epoch))
     optimizer.step()  # or the schedulers would warn that it never did
     rates = []
     for update in range(1, plan.updates + 1):

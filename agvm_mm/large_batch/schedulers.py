@@ -1,4 +1,4 @@
-"""Builds a scheduler of a config, whose mistakes are one sentence."""
+"""Builds the schedulers of a config: their mistakes, and their epochs."""
 from __future__ import annotations
 
 import copy
@@ -6,6 +6,8 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
+
+from .settings import schedulers_of
 
 
 def build_scheduler(cfg: Config | dict, where: str, settings: dict,
@@ -33,3 +35,16 @@ def build_scheduler(cfg: Config | dict, where: str, settings: dict,
         told = ' '.join(str(error).split())
         raise ValueError(f'{where} cannot be built: '
                          f'{type(error).__name__}: {told}') from error
+
+
+def state_epoch_length(param_scheduler: Any, updates: int) -> None:
+    """Let schedulers that MMEngine converts from epochs count updates.
+
+    Args:
+        param_scheduler (dict or list, optional): As a config states it. What
+            has ``convert_to_iter_based`` is changed.
+        updates (int): Of an epoch.
+    """
+    for _, settings in schedulers_of(dict(param_scheduler=param_scheduler)):
+        if settings.get('convert_to_iter_based'):
+            settings.setdefault('epoch_length', updates)

@@ -54,11 +54,14 @@ def warm_up_updates(cfg: Config | dict,
             continue
         length = _run_length(cfg, settings, iterations_per_epoch,
                              accumulative_counts if by_update else 1)
-        scheduler = _build(cfg, where, settings, length,
-                           iterations_per_epoch, name)
+        # In the steps of a scheduler that MMEngine converts from epochs.
+        epoch = iterations_per_epoch
+        if by_update and epoch:
+            epoch //= accumulative_counts
+        scheduler = _build(cfg, where, settings, length, epoch, name)
         converted = settings.get('convert_to_iter_based', False)
         if converted and length is not None:
-            length *= iterations_per_epoch or 1
+            length *= epoch or 1
         steps = _steps_to_peak(scheduler, length)
         if steps is None:
             continue
@@ -131,7 +134,7 @@ def _run_length(cfg: Config | dict, settings: dict,
 
 
 def _build(cfg: Config | dict, where: str, settings: dict, length: int | None,
-           iterations_per_epoch: int | None, name: str | None) -> Any:
+           epoch_length: int | None, name: str | None) -> Any:
     """A scheduler beside an optimizer of one number."""
     wrappers = wrappers_of(cfg)
     wrapper = wrappers.get(name) or next(iter(wrappers.values()))
@@ -145,7 +148,7 @@ def _build(cfg: Config | dict, where: str, settings: dict, length: int | None,
         where,
         settings,
         optimizer=optimizer,
-        epoch_length=iterations_per_epoch or 1)
+        epoch_length=epoch_length or 1)
     optimizer.step()  # or the scheduler would warn that it never did
     return scheduler
 

@@ -14,7 +14,8 @@ from mmengine.runner import FlexibleRunner, Runner
 
 import agvm_mm.cpu  # noqa: F401
 from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
-from agvm_mm.large_batch import resolve
+from agvm_mm.large_batch import resolve, warm_up_updates
+from agvm_mm.large_batch.plan import learning_rates, make_plan
 from tests.commands import load
 from tests.distributed import run_ranks
 from tests.toy import ToyDetector
@@ -211,6 +212,52 @@ def test_a_run_that_was_cut_at_any_update_ends_in_the_same_bits(
             cut_run = load(of_update(work_dir, UPDATES))
             for part in PARTS:
                 assert_same(cut_run[part], expected[part], part)
+
+
+@pytest.mark.parametrize('kind', RUNNERS)
+def test_epochs_that_are_converted_count_updates(kind, tmp_path):
+    """As in MMEngine without accumulation, after a resume too."""
+    converted = dict(by_epoch=True, convert_to_iter_based=True)
+    schedule = dict(param_scheduler=[  # as YOLOX's; of two there is no end
+        dict(type='LinearLR', start_factor=0.1, end=1, **converted),
+        dict(type='CosineAnnealingLR', begin=1, T_max=1, end=2, **converted),
+        dict(type='ConstantLR', begin=2, factor=1, **converted),
+        dict(type='CosineAnnealingMomentum', eta_min=0.5, **converted)
+    ])
+
+    def told(work_dir, micro_batches, first=1):
+        """Of each update, the schedulers and the rate of the next one."""
+        found = []
+        for update in range(first, UPDATES + 1):
+            saved = load(of_update(work_dir, update, micro_batches))
+            states = [
+                {k: v[0] if isinstance(v, list) else v  # one for each group
+                 for k, v in state.items()}
+                for state in saved['param_schedulers']
+            ]  # yapf: disable
+            found.append((states, saved['optimizer']['param_groups'][0]['lr']))
+        return found
+
+    cfg = config(tmp_path / 'plain', False, **schedule)
+    cfg.train_dataloader.batch_size = 8
+    cfg.optim_wrapper = dict(optimizer=cfg.optim_wrapper.optimizer)
+    cfg.experiment_name = f'{tmp_path.name}plain'
+    RUNNERS[kind].from_cfg(cfg).train()
+    plain = told(tmp_path / 'plain', 1)
+    rates = [0.001, *(rate for _, rate in plain)]
+    assert len(set(rates)) == 5  # the warm-up, the cosine, the last
+    train(tmp_path / 'whole', kind=kind, **schedule)
+    assert told(tmp_path / 'whole', 4) == plain
+    train(
+        tmp_path / 'other',
+        resume=of_update(tmp_path / 'whole', 4),
+        kind=kind,
+        max_samples_per_gpu=1,
+        **schedule)
+    assert told(tmp_path / 'other', 8, 5) == plain[4:]
+    cfg = config(tmp_path / 'plan', False, num_train_images=21, **schedule)
+    assert learning_rates(cfg, make_plan(cfg, 2)) == rates[:-1]
+    assert warm_up_updates(resolve(cfg, 2), 6, 2) == 3
 
 
 def test_an_epochs_checkpoint_is_validated_after_a_resume(tmp_path):

@@ -21,6 +21,7 @@ from agvm_mm.compat.checkpoint import load, refusal
 
 from .files import begun, drop, drop_begun, put_in_place
 from .history import bound_history
+from .log_writing import outlive_lost_lines
 from .resuming import settle_resume
 from .saving import NotSavedError, name_latest, save_whole, saves_files
 
@@ -72,6 +73,7 @@ class SafeCheckpointHook(CheckpointHook):
             drop_begun(self.out_dir)
             drop_begun(runner.work_dir)
         bound_history(runner)
+        outlive_lost_lines(runner)
 
     def _take_over_bests(self, runner: Runner) -> None:
         """Look for the best checkpoints in this run's own folder.

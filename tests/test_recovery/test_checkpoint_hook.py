@@ -92,13 +92,14 @@ class FullFrom(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, epoch):
+    def __init__(self, epoch, size=100_000):
         self.epoch = epoch
+        self.size = size
         self.full = None
 
     def after_train_epoch(self, runner):
         if runner.epoch + 1 == self.epoch:
-            self.full = small_disk(100_000)
+            self.full = small_disk(self.size)
             self.full.__enter__()
 
     def before_train_epoch(self, runner):

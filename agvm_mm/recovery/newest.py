@@ -1,6 +1,7 @@
 """Finds the checkpoint that a run goes on from by itself."""
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Iterable, NamedTuple
@@ -66,7 +67,7 @@ class _Files:
         content = load(path)
         if not isinstance(content, dict) or not content.keys() >= PARTS:
             return None  # Weights, as of the best model.
-        meta = content['meta']
+        meta = content['meta'] or {}
         return meta.get('updates', meta.get('iter'))
 
 
@@ -100,23 +101,27 @@ def find_newest(work_dir: str | Path,
     folder = Path(out_dir or work_dir)
     present = [
         path for path in folder.glob(f'*{suffix}')
-        if not path.name.startswith(('best_', '.'))
-    ]
+        if not path.name.startswith(('best_', '.')) and path.exists()
+    ]  # A link may lead nowhere.
     files = _Files()
     pointer = Path(work_dir, POINTER)
     problems: list[str] = []
-    text = pointer.read_text().strip() if pointer.is_file() else None
+    text = (
+        pointer.read_text(errors='replace').strip()
+        if pointer.is_file() else None)
     if text is None:
         problems = [f'{POINTER} (missing)'] if present else []
     elif not text:
         problems = [f'{POINTER} (empty)']
+    elif not text.isprintable() or '\ufffd' in text:
+        problems, text = [f'{POINTER} (is damaged)'], ''
     if not text:
         return _found(files, present, problems)
     if '://' in text:
         return Found(text, [])
     named = next((path for path in (Path(work_dir, text),
                                     folder / Path(text).name)
-                  if path.exists()), None)
+                  if os.path.exists(path)), None)
     if named is None:
         problems = [f'{POINTER} (names {text}, which is not there)']
     elif files.updates(named) is not None:

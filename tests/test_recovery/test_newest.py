@@ -70,11 +70,18 @@ def test_it_is_relative_and_a_moved_folder_is_itself(finished, folder):
     (' \n', 'last_checkpoint (empty)'),
     ('/gone/epoch_9.pth',
      'last_checkpoint (names /gone/epoch_9.pth, which is not there)'),
+    ('x' * 5000,
+     f'last_checkpoint (names {"x" * 5000}, which is not there)'),
+    # As of a machine that lost its power, and of a disk that fails.
+    (b'\0' * 11, 'last_checkpoint (is damaged)'),
+    (b'epoch\xff3.pth', 'last_checkpoint (is damaged)'),
 ])
 def test_what_last_checkpoint_does_not_tell(folder, content, why):
     pointer = folder / 'last_checkpoint'
     if content is None:
         pointer.unlink()
+    elif isinstance(content, bytes):
+        pointer.write_bytes(content)
     else:
         pointer.write_text(content)
     assert find_newest(folder) == (str(folder / epoch(3)), [why])
@@ -119,6 +126,10 @@ def test_what_no_run_goes_on_from(folder):
     torch.save(dict(state_dict=weights), folder / 'epoch_3-1234abcd.pth')
     shutil.copy(folder / epoch(1), folder / 'best_acc_epoch_7.pth')
     shutil.copy(folder / epoch(1), folder / '.epoch_9.pth.writing')
+    (folder / 'latest.pth').symlink_to('nowhere.pth')
+    torch.save(
+        dict(state_dict=weights, meta=None, message_hub={}),
+        folder / 'epoch_8.pth')
     assert find_newest(folder)[0] == str(folder / epoch(3))
     for number in (1, 2, 3):
         (folder / epoch(number)).unlink()

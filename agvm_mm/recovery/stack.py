@@ -11,7 +11,7 @@ PHASES = (
     ('agvm_mm.measuring', 'measuring'),
     ('mmengine.runner.checkpoint', 'saving'),
     ('mmengine.hooks.checkpoint_hook', 'saving'),
-    ('agvm_mm.recovery.checkpoint', 'saving'),
+    ('agvm_mm.recovery.saving', 'saving'),
     ('torch.utils.data', 'loading data'),
     ('torch.autograd', 'gradient'),
     ('mmengine.evaluator', 'evaluating'),

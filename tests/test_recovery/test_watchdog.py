@@ -1,10 +1,14 @@
+import importlib
 import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from agvm_mm.recovery import saving
+from agvm_mm.recovery.stack import PHASES, activity
 from agvm_mm.recovery.verdict import verdict
 from agvm_mm.recovery.watchdog import WatchdogHook
 from tests.commands import ROOT, call, free_port
@@ -75,6 +79,21 @@ def test_one_message_says_which_rank_is_stuck(how, who, words, tmp_path):
     assert codes == expected, output
     assert len(re.findall(words, output)) == 1, output
     assert output.count('gives no sign') + output.count('is stuck') == 1
+
+
+def test_phases_are_of_modules_that_there_are():
+    for module, _ in PHASES:
+        importlib.import_module(module)
+
+
+def test_what_is_saved_by_whom_ever_is_being_saved(tmp_path, monkeypatch):
+    """At a signal too, and while a file is read back and gets its name."""
+    seen = []
+    monkeypatch.setattr(saving, 'put_in_place',
+                        lambda path: seen.append(activity('training').phase))
+    runner = SimpleNamespace(save_checkpoint=lambda *args: None)
+    saving.save_whole(runner, str(tmp_path), 'preempted_iter_1.pth')
+    assert seen == ['saving']
 
 
 @pytest.mark.faults

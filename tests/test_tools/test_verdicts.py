@@ -45,6 +45,18 @@ def test_a_small_change_is_not_needed():
     assert 'more than 3%' in verdicts.largest_change(factors(1, 1.03), OPEN)
 
 
+def test_a_small_change_of_few_measurements_says_nothing():
+    """A moving average is where it began, whatever the variances are."""
+    said = verdicts.largest_change(factors(1, 1.03), OPEN, 0.97, 2)
+    assert said.startswith('AGVM changed no rate by more than 3%, but factors '
+                           'have gone 6% of their way after 2 measurements: ')
+    assert 'do not need' not in said
+    for measurements, needless in ((22, False), (23, True)):
+        said = verdicts.largest_change(
+            factors(1, 1.03), OPEN, 0.97, measurements)
+        assert said.endswith('you do not need it.') == needless
+
+
 @pytest.mark.parametrize(('values', 'said'), [
     ((1, 1.1, 2.2, 2.0), 'up to 2.20 times (neck, update 2).'),
     ((1, 1.1, 0.4), 'up to 0.40 times (neck, update 2).'),

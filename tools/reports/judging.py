@@ -61,7 +61,7 @@ def _of_agvm(run: Run) -> list[str | None]:
     return [
         verdicts.batch_that_pays(scales, batch) if batch else None,
         measured_range(min(known)) if batch and known else None,
-        verdicts.largest_change(factors, allowed),
+        verdicts.largest_change(factors, allowed, *_way_of(run)),
         verdicts.apart(
             spread(run.rows, 'variance'), spread(run.rows), changed)
         if len(run.modules) > 1 and (changed or alone) else None,
@@ -74,6 +74,18 @@ def _of_agvm(run: Run) -> list[str | None]:
             }, allowed),
         verdicts.skipped(run.skipped, run.due, reason_of(run)),
     ]
+
+
+def _way_of(run: Run) -> tuple[float, int]:
+    """How much of a factor a measurement leaves, and those of a wrapper.
+
+    Of several wrappers that which has gone least; without a config nothing is
+    known of it.
+    """
+    if not run.options:
+        return 0., 1
+    taken = (run.due - run.skipped) // len(run.options)
+    return max(options['momentum'] for options in run.options), taken
 
 
 def reason_of(run: Run) -> str | None:

@@ -15,6 +15,8 @@ SETTLED = 0.02
 LASTING = 0.2
 # Of a rate, the largest change that is called small.
 SMALL = 0.05
+# Of its way to where variances send it, the part that a factor must have gone.
+ARRIVED = 0.5
 # How far apart variances are, largest over smallest, to be worth aligning.
 APART = 2.0
 # Of the time, the wait for data that is worth a look.
@@ -62,12 +64,16 @@ def batch_that_pays(scales: Mapping[str, float | None],
 
 
 def largest_change(factors: Mapping[str, Trace],
-                   allowed: tuple[float, float]) -> str | None:
+                   allowed: tuple[float, float],
+                   momentum: float = 0.0,
+                   measurements: int = 1) -> str | None:
     """Whether AGVM changed the rates by enough to matter.
 
     Args:
         factors (Mapping[str, Trace]): Of each module's rate, over the run.
         allowed (tuple[float, float]): ``agvm.ratio_range``.
+        momentum (float): ``agvm.momentum``. Defaults to 0.
+        measurements (int): That were taken. Defaults to 1.
     """
     found = [(abs(math.log(value)), value, module, update)
              for module, trace in factors.items() for update, value in trace]
@@ -79,8 +85,13 @@ def largest_change(factors: Mapping[str, Trace],
     _, value, module, update = max(found)
     most = max(abs(value - 1) for _, value, *_ in found)
     if most <= SMALL:
-        return (f'AGVM changed no rate by more than {_percent_above(most)}: '
-                'at this batch you do not need it.')
+        said = f'AGVM changed no rate by more than {_percent_above(most)}'
+        gone = 1 - momentum**measurements
+        if gone < ARRIVED:
+            return (f'{said}, but factors have gone {gone:.0%} of their way '
+                    f'after {measurements:,} measurements: a longer run, or a '
+                    'smaller agvm.interval, would tell whether you need it.')
+        return f'{said}: at this batch you do not need it.'
     return (f'AGVM changed rates by up to {value:.2f} times ({module}, update '
             f'{update:,}).')
 

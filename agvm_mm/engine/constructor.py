@@ -21,6 +21,7 @@ from agvm_mm.algorithm.partition import (
     named_parameters,
     partition_parameters,
 )
+from agvm_mm.large_batch.settings import optimizer_of
 from agvm_mm.measuring.replicas import is_sharded
 from agvm_mm.measuring.treatment import check_optimizer
 
@@ -77,11 +78,7 @@ class AGVMOptimWrapperConstructor:
         check_wrapper_keys(
             _class_of(OPTIM_WRAPPERS, wrapper), self.optim_wrapper_cfg)
         options = checked_options(self.optim_wrapper_cfg.get('agvm'))
-        optimizer = self.optim_wrapper_cfg.get('optimizer')
-        if not isinstance(optimizer, dict):
-            raise ValueError(
-                'optim_wrapper.optimizer must be a dict, as '
-                f"optimizer=dict(type='SGD', lr=0.02), but got {optimizer!r}")
+        optimizer = optimizer_of(self.optim_wrapper_cfg)
         kind = _class_of(OPTIMIZERS, optimizer.get('type'))
         if kind is None:
             raise ValueError(

@@ -18,7 +18,7 @@ from .iterations import LOOP_COUNTS, earlier_accumulation
 from .model_counts import rescale_model
 from .optimizer_rules import rule_of, scale_optimizer, short
 from .rules import CountRule, EMARule
-from .settings import check_settings, type_name, wrappers_of
+from .settings import check_settings, optimizer_of, type_name, wrappers_of
 from .total_batch import check_lr_of_total
 
 # Hooks that average weights, and hooks that save.
@@ -99,12 +99,13 @@ def _scale_optimizers(cfg: Config, batch: int,
     """The optimizers and their schedulers, in place."""
     remarks, rules = [], {}
     for name, wrapper in wrappers_of(cfg).items():
-        kind, why = rule_of(wrapper['optimizer'], rule)
+        optimizer = optimizer_of(wrapper)
+        kind, why = rule_of(optimizer, rule)
         rules[name] = kind(batch, cfg.total_batch_size)
         where = f'optim_wrapper.{name}' if name else 'optim_wrapper'
         remarks.append(f'{where}.optimizer: the rule {kind.name!r} '
                        f'({kind.source}), {why}')
-        remarks += scale_optimizer(wrapper['optimizer'], rules[name], cfg)
+        remarks += scale_optimizer(optimizer, rules[name], cfg)
     stated = cfg.get('param_scheduler') or []
     if not isinstance(stated, dict) or 'type' in stated:
         if stated and len(set(map(type, rules.values()))) > 1:

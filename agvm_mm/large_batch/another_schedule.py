@@ -8,7 +8,7 @@ from mmengine.optim.scheduler.param_scheduler import INF
 
 from .optimizer_rules import short
 from .rules import CountRule, RateRule
-from .settings import schedulers_of, type_name
+from .settings import check_number, schedulers_of, type_name
 
 # What MMEngine's and MMDetection's schedulers end in, after what they do.
 SUFFIXES = ('LR', 'Momentum', 'ParamScheduler')
@@ -65,19 +65,33 @@ def scale_schedulers(cfg: Config, name: str | None,
                 f'{where} ({kind}) is of a kind that is not known: of it only '
                 'begin and end were changed')
         if suffix == 'LR' or stem not in STEPS:
-            _scale_rates(scheduler, rule)
+            _scale_rates(where, scheduler, rule)
         if not scheduler.get('by_epoch', True):
+            _check_steps(where, scheduler, stem)
             _scale_steps(scheduler, stem, counts)
     return remarks
 
 
-def _scale_rates(scheduler: dict, rule: RateRule) -> None:
+def _scale_rates(where: str, scheduler: dict, rule: RateRule) -> None:
     for key in RATES:
         stated = scheduler.get(key)
+        _check(f'{where}.{key}', stated)
         if isinstance(stated, (list, tuple)):
             scheduler[key] = [short(rule.lr(rate)) for rate in stated]
         elif stated:
             scheduler[key] = short(rule.lr(stated))
+
+
+def _check_steps(where: str, scheduler: dict, stem: str) -> None:
+    for key in ('begin', 'end', *STEPS.get(stem, ())):
+        _check(f'{where}.{key}', scheduler.get(key))
+
+
+def _check(field: str, stated: Any) -> None:
+    several = stated if isinstance(stated, (list, tuple)) else [stated]
+    for value in several:
+        if value is not None:
+            check_number(field, value)
 
 
 def _scale_steps(scheduler: dict, stem: str, counts: CountRule) -> None:

@@ -8,7 +8,7 @@ from mmengine.registry import OPTIMIZERS
 
 from .defaults import defaults_of
 from .rules import AdamRule, DecayRule, LinearRule, RateRule, SquareRootRule
-from .settings import type_name
+from .settings import check_number, type_name
 
 RULES: dict[str, type[RateRule]] = {
     rule.name: rule
@@ -129,6 +129,7 @@ def scale_optimizer(optimizer: dict, rule: RateRule,
             *remarks, f'weight_decay={decay} is as it was: whether the decay '
             f'of {name} is in proportion to lr is not known'
         ]
+    check_number('optim_wrapper.optimizer.weight_decay', decay)
     by_lr = family.decays_by_lr
     if family.rule is not LinearRule:
         by_lr = next((stated[flag] for flag in DECOUPLED if flag in stated),
@@ -136,7 +137,8 @@ def scale_optimizer(optimizer: dict, rule: RateRule,
     if by_lr:
         decays = DecayRule(rule.batch, rule.total_batch_size)
         optimizer['weight_decay'] = short(
-            decays.weight_decay(decay, lr, rule.lr(lr)))
+            # Of a rate of 1: every rule multiplies, and one may be 0.
+            decays.weight_decay(decay, 1., rule.lr(1.)))
     return remarks
 
 
@@ -153,9 +155,8 @@ def stated_lr(optimizer: dict, cfg: Config | dict) -> float:
     lr = optimizer.get('lr')
     if lr is None:
         lr = defaults_of(optimizer['type'], OPTIMIZERS, cfg).get('lr')
-    elif not isinstance(lr, (int, float)) or not lr >= 0:
-        raise ValueError(f'optim_wrapper.optimizer.lr={lr!r} must be a number '
-                         '>= 0')
+    else:
+        check_number('optim_wrapper.optimizer.lr', lr)
     if not isinstance(lr, (int, float)):
         raise ValueError(
             'optim_wrapper.optimizer.lr is not set, and '
@@ -173,11 +174,17 @@ def _scale_moments(optimizer: dict, stated: dict, rule: AdamRule,
             f"rule='adam' moves betas, and {name} has none: take 'linear' or "
             "'square-root'")
     betas = [stated[key]] if key == 'alpha' else stated[key]
+    for value in betas if isinstance(betas, (list, tuple)) else ('', ):
+        if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            raise ValueError(
+                f'optim_wrapper.optimizer.{key}={stated[key]!r}: each must be '
+                'a number in [0, 1)')
     # The smallest first: it allows the least.
     scaled = {beta: short(rule.beta(beta)) for beta in sorted(betas)}
     moved = [scaled[beta] for beta in betas]
     optimizer[key] = moved[0] if key == 'alpha' else type(betas)(moved)
     if 'eps' in stated:
+        check_number('optim_wrapper.optimizer.eps', stated['eps'])
         optimizer['eps'] = short(rule.eps(stated['eps']))
     remarks = [
         f'{key} {was} became {now}, and the rule is derived for values near 1:'

@@ -11,7 +11,12 @@ from mmengine.registry import DATASETS, init_default_scope
 from .empty_dataset import explain_empty
 from .optimizer_rules import stated_lr
 from .schedulers import build_scheduler
-from .settings import check_count, schedulers_of, wrappers_of
+from .settings import (
+    check_count,
+    optimizer_of,
+    schedulers_of,
+    wrappers_of,
+)
 from .total_batch import fit, resolve
 
 
@@ -121,7 +126,7 @@ def learning_rates(cfg: Config,
         ValueError: If there is no learning rate, or a scheduler that cannot
             be built.
     """
-    stated = wrappers_of(cfg)[name]['optimizer']
+    stated = optimizer_of(wrappers_of(cfg)[name])
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=stated_lr(stated, cfg))
     ends = {True: plan.epochs or 1, False: plan.updates}
     schedulers = []

@@ -209,5 +209,11 @@ class EMARule(Rule):
 
         Args:
             momentum (float): At the old one.
+
+        Raises:
+            ValueError: If it is no number in (0, 1).
         """
+        if not isinstance(momentum, float) or not 0 < momentum < 1:
+            raise ValueError(f'momentum={momentum!r} of an average of weights '
+                             'must be a number in (0, 1)')
         return -math.expm1(self.k * math.log1p(-momentum))

@@ -47,6 +47,23 @@ def wrappers_of(cfg: Config | dict) -> dict[str | None, dict]:
     }
 
 
+def optimizer_of(wrapper: dict) -> dict:
+    """The optimizer of a wrapper.
+
+    Args:
+        wrapper (dict): Of :func:`wrappers_of`.
+
+    Raises:
+        ValueError: If it states none.
+    """
+    optimizer = wrapper.get('optimizer')
+    if not isinstance(optimizer, dict):
+        raise ValueError(
+            'optim_wrapper.optimizer must be a dict, as '
+            f"optimizer=dict(type='SGD', lr=0.02), but got {optimizer!r}")
+    return optimizer
+
+
 def with_agvm(cfg: Config | dict) -> bool:
     """Whether any optimizer wrapper of a config has AGVM.
 
@@ -120,6 +137,21 @@ def check_count(field: str, value: Any) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f'{field}={value!r} must be an int >= 1')
+
+
+def check_number(field: str, value: Any) -> None:
+    """Refuse what is to follow the total batch, and is no number.
+
+    Args:
+        field (str): The setting's name.
+        value (object): What it states.
+
+    Raises:
+        ValueError: If it is no number >= 0.
+    """
+    if (not isinstance(value, (int, float)) or isinstance(value, bool)
+            or not value >= 0):
+        raise ValueError(f'{field}={value!r} must be a number >= 0')
 
 
 def check_settings(cfg: Config | dict) -> None:

@@ -211,6 +211,39 @@ def test_what_cannot_be_taken_to_another_batch(change, message):
         at_batch(config(**change), 128)
 
 
+@pytest.mark.parametrize(('setting', 'value', 'message'), [
+    ('optim_wrapper.optimizer', None, 'optimizer must be a dict, as'),
+    ('optim_wrapper.optimizer.weight_decay', '5e-4',
+     "weight_decay='5e-4' must be a number >= 0"),
+    ('optim_wrapper.optimizer.betas', 0.9,
+     'optimizer.betas=0.9: each must be a number in .0, 1'),
+    ('optim_wrapper.optimizer.betas', (0.9, '0.999'), 'each must be a number'),
+    ('optim_wrapper.optimizer.eps', '1e-8', "eps='1e-8' must be a number"),
+    ('param_scheduler.0.end', '100',
+     r"param_scheduler.0..end='100' must be a number >= 0"),
+    ('param_scheduler.0.milestones', [10, '20'], "milestones='20' must be a"),
+    ('param_scheduler.0.eta_min', '1', "eta_min='1' must be a number"),
+    ('custom_hooks.0.momentum', 1, r'momentum=1 of an average .* in \(0, 1'),
+    ('custom_hooks.0.momentum', '0.1', "momentum='0.1' of an average"),
+])
+def test_what_is_no_number(setting, value, message):
+    cfg = config(
+        custom_hooks=[dict(type='EMAHook')],
+        param_scheduler=[dict(type='MultiStepLR', by_epoch=False)])
+    cfg.optim_wrapper.optimizer = dict(type='AdamW', lr=0.001)
+    cfg.merge_from_dict({setting: value})
+    with pytest.raises(ValueError, match=message):
+        at_batch(cfg, 64)
+
+
+def test_a_rate_of_0_stays_0():
+    cfg = config()
+    cfg.optim_wrapper.optimizer.update(lr=0, weight_decay=0.1)
+    for rule, decay in (('linear', 0.1), ('square-root', 0.2)):
+        optimizer = at_batch(cfg, 128, rule)[0].optim_wrapper.optimizer
+        assert (optimizer.lr, optimizer.weight_decay) == (0, decay)
+
+
 def test_a_config_that_a_run_wrote():
     assert resolve(config(), 4).optim_wrapper.accumulative_counts == 1
     scaled, _ = at_batch(resolve(config(), 4), 128)

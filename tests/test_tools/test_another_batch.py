@@ -6,7 +6,7 @@ from command_line.configs import load_config
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 from plan import main
-from plans.lines import changed
+from plans.lines import changed, lines_of
 
 from agvm_mm import TotalBatchRunner
 from agvm_mm.large_batch import at_batch
@@ -159,6 +159,16 @@ def test_only_what_changes_is_stated():
     merged = Config(base)
     merged.merge_from_dict(found)
     assert merged.to_dict() == new
+
+
+def test_lines_are_what_they_state(tmp_path):
+    """Keys that are no names, words of Python, numbers that are none."""
+    new = dict(a=[{0: 1, 1.5: 2}, {'class': 3, 'a b': float('inf')}])
+    base = tmp_path / 'base.py'
+    base.touch()
+    lines = lines_of(str(base), Config(), Config(new), None, [])
+    (tmp_path / 'lines.py').write_text(lines)
+    assert load_config(str(tmp_path / 'lines.py')).to_dict() == new
 
 
 def test_a_config_of_a_package_and_its_plan(capsys, monkeypatch):

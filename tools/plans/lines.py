@@ -1,6 +1,8 @@
 """The lines of a config that inherits from another one."""
 from __future__ import annotations
 
+import keyword
+import math
 import os
 import textwrap
 from pathlib import Path
@@ -69,10 +71,13 @@ def _code(value: Any) -> str:
     """As one writes it by hand."""
     if isinstance(value, list):
         return f'[{", ".join(map(_code, value))}]'
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float({str(value)!r})'
     if not isinstance(value, dict):
         return repr(value)
-    items = {str(key): _code(below) for key, below in value.items()}
-    if all(key.isidentifier() for key in items):
+    items = {key: _code(below) for key, below in value.items()}
+    if all(isinstance(key, str) and key.isidentifier()
+           and not keyword.iskeyword(key) for key in items):
         return f'dict({", ".join(f"{k}={v}" for k, v in items.items())})'
     return f'{{{", ".join(f"{k!r}: {v}" for k, v in items.items())}}}'
 

@@ -31,13 +31,19 @@ def environment(**more):
     return dict(kept, PYTHONPATH=str(TOOLS), TERM='xterm', **more)
 
 
-@pytest.mark.parametrize('columns', [60, 80, 200])
-def test_a_terminal_is_filled(columns):
+@pytest.mark.parametrize(('columns', 'more'), [
+    (60, {}),
+    (80, {}),
+    (200, {}),
+    # As some containers and editors say where they know none.
+    (60, dict(COLUMNS='0')),
+])
+def test_a_terminal_is_filled(columns, more):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('4H', 24, columns, 0,
                                                         0))
     subprocess.run([sys.executable, '-c', PRINT], check=True, timeout=60,
-                   env=environment(), stdin=theirs, stdout=theirs,
+                   env=environment(**more), stdin=theirs, stdout=theirs,
                    stderr=theirs)
     os.close(theirs)
     shown = os.read(ours, 10000).decode()
@@ -47,13 +53,29 @@ def test_a_terminal_is_filled(columns):
     assert columns - 5 <= max(map(len, lines)) <= columns
 
 
-@pytest.mark.parametrize('more', [{}, dict(COLUMNS=''), dict(FORCE_COLOR='1')])
+@pytest.mark.parametrize('more', [
+    {},
+    dict(COLUMNS=''),
+    dict(COLUMNS='0'),
+    dict(FORCE_COLOR='1'),
+])
 def test_a_pipe_has_no_width(more):
     shown = subprocess.run([sys.executable, '-c', PRINT], check=True,
                            timeout=60, env=environment(**more),
                            stdout=subprocess.PIPE, text=True).stdout
     assert shown.count('word ') == 100
     assert shown.count('\n') == 1
+
+
+def test_what_an_encoding_lacks_ends_no_tool():
+    shown = subprocess.run(
+        [sys.executable, '-c', PRINT.replace('word', '\u2026')],
+        check=True,
+        timeout=60,
+        env=environment(PYTHONIOENCODING='ascii', COLUMNS='40'),
+        stdout=subprocess.PIPE,
+        text=True).stdout
+    assert shown.count('? ') > 50
 
 
 @pytest.mark.parametrize('config', CONFIGS)

@@ -205,7 +205,7 @@ def _another_batch(cfg: Config, args: argparse.Namespace) -> Config:
     else:
         with writing(args.out):
             args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(text)
+            args.out.write_text(text, encoding='utf-8')
     return cfg
 
 

@@ -62,7 +62,7 @@ def write_report(runs: Sequence[Run], out: Path) -> None:
     from reports.page import page
     text = page(runs)
     with writing(out):
-        out.write_text(text)
+        out.write_text(text, encoding='utf-8')
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,11 +2,12 @@
 import json
 import math
 import re
+import sys
 
 import pytest
 import report
 
-from tests.commands import RETINANET, options
+from tests.commands import RETINANET, ROOT, call, options
 from tests.stack import plotly
 from tests.test_tools.report_runs import (
     BASELINE,
@@ -30,6 +31,16 @@ FIGURES = re.compile('<script type="application/json" id="figures">(.*?)'
 def test_what_holds_no_training_is_one_line(make, tmp_path):
     with pytest.raises(SystemExit, match=r'^report\.py: .* holds no '):
         report.main([str(make(tmp_path))])
+
+
+@plotly
+def test_the_page_is_utf_8_in_any_locale(tmp_path):
+    """As it says of itself."""
+    run_dir = write_run(tmp_path / 'run')
+    call(sys.executable, ROOT / 'tools/report.py', run_dir, timeout=120,
+         LC_ALL='C', PYTHONCOERCECLOCALE='0', PYTHONUTF8='0',
+         PYTHONPATH=str(ROOT))  # yapf: disable
+    assert '\ufffd' in (run_dir / 'report.html').read_text('utf-8')
 
 
 def without_plotly(monkeypatch):

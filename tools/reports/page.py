@@ -73,13 +73,13 @@ def page(runs: Sequence[Run]) -> str:
     return PAGE.format(
         title=escape('Training report: ' + ' and '.join(run.title
                                                         for run in runs)),
-        style=(HERE / 'page.css').read_text(),
+        style=(HERE / 'page.css').read_text('utf-8'),
         body='\n'.join(body),
         version=agvm_mm.__version__,
         now=datetime.now().strftime('%Y-%m-%d %H:%M'),
         plotly=get_plotlyjs(),
         figures=_as_script(figures),
-        script=(HERE / 'page.js').read_text())
+        script=(HERE / 'page.js').read_text('utf-8'))
 
 
 def _as_script(figures: list[dict]) -> str:

@@ -30,7 +30,9 @@ def saves_files(runner: Runner, file_backend: Any) -> bool:
         bool: False where they are MMEngine's own: in another storage than
         this machine's files, or each rank's part by itself, in a folder.
     """
-    if not isinstance(file_backend, LocalBackend):
+    # MMEngine's older file_client_args wrap it in a client.
+    backend = getattr(file_backend, 'client', file_backend)
+    if not isinstance(backend, LocalBackend):
         return False
     strategy = getattr(runner, 'strategy', None)
     full = getattr(strategy, '_is_full_state_dict', None)

@@ -292,6 +292,16 @@ def test_other_storages_are_mmengines(tmp_path, monkeypatch):
     assert not saves_files(runner, Other())
 
 
+@pytest.mark.parametrize('setting', [
+    dict(file_client_args=dict(backend='disk')),
+    dict(backend_args=dict(backend='local')),
+])
+def test_the_file_system_by_any_name(tmp_path, setting):
+    train(tmp_path, checkpoint=setting)
+    assert (tmp_path / 'last_checkpoint').read_text() == 'epoch_3.pth'
+    assert is_as_written(tmp_path / 'epoch_3.pth')
+
+
 @pytest.mark.parametrize(('stated', 'hook'), [
     (None, 'SafeCheckpointHook'),
     (dict(checkpoints=True), 'SafeCheckpointHook'),

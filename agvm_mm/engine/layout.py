@@ -10,8 +10,10 @@ import logging
 from typing import List
 
 from mmengine.logging import print_log
+from torch.optim import Optimizer
 
 Layout = List[List[str]]
+MEND = 'Load only its weights: set load_from, and no --resume'
 
 
 def to_layout(state_dict: dict, ours: Layout | None,
@@ -36,13 +38,12 @@ def to_layout(state_dict: dict, ours: Layout | None,
         return state_dict
 
     saved_groups = state_dict['param_groups']
-    mend = 'Load only its weights: set load_from, and no --resume'
     wanted = [len(names) for names in theirs]
     found = [len(group['params']) for group in saved_groups]
     if found != wanted:
         raise ValueError(
             'The checkpoint holds the state of another optimizer: its groups '
-            f'have {found} parameters, where {wanted} were expected. {mend}')
+            f'have {found} parameters, where {wanted} were expected. {MEND}')
     saved = {
         name: (index, group)
         for names, group in zip(theirs, saved_groups)
@@ -53,7 +54,7 @@ def to_layout(state_dict: dict, ours: Layout | None,
     if missing:
         raise ValueError(
             f'The checkpoint holds no optimizer state of {len(missing)} '
-            f'parameters, {missing[0]!r} among them. {mend}')
+            f'parameters, {missing[0]!r} among them. {MEND}')
     kept = {name for names in ours for name in names}
     _tell_dropped([
         name for name, (index, _) in saved.items()
@@ -76,6 +77,30 @@ def to_layout(state_dict: dict, ours: Layout | None,
                 converted['state'][index] = state
             index += 1
     return converted
+
+
+def check_loaded(optimizer: Optimizer) -> None:
+    """Refuse what was loaded of an optimizer of another kind.
+
+    Torch takes the saved groups as they are, and the first step would fail.
+
+    Args:
+        optimizer (Optimizer): It has loaded a state. What that lacks because
+            it was saved by an older torch, the optimizer has added.
+
+    Raises:
+        ValueError: If a group lacks a setting of the optimizer.
+    """
+    missing = {
+        key: None
+        for group in optimizer.param_groups for key in optimizer.defaults
+        if key not in group
+    }
+    if missing:
+        raise ValueError(
+            'The checkpoint holds the state of another optimizer than '
+            f'{type(optimizer).__name__}: its groups are without '
+            f'{", ".join(missing)}. {MEND}')
 
 
 def fit_base_settings(state_dict: dict, ours: dict | None) -> None:

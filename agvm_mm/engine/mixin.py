@@ -21,7 +21,7 @@ from .begin import settle_begin, warn_of_nothing
 from .clipping import check_clipping, clip_all_shards, clipping
 from .clock import Clock
 from .groups import ModuleGroups
-from .layout import fit_base_settings, to_layout
+from .layout import check_loaded, fit_base_settings, to_layout
 from .log_line import shorten_training_lines
 from .modulation import Modulation
 from .observer import Observer
@@ -196,7 +196,8 @@ class AGVMMixin:
                 modules may differ: parameters find their state by name.
 
         Raises:
-            ValueError: If it is the state of other parameters.
+            ValueError: If it is the state of other parameters, or of another
+                kind of optimizer.
         """
         self.observer.end()
         state_dict = dict(state_dict)
@@ -208,6 +209,7 @@ class AGVMMixin:
         state_dict = to_layout(state_dict, ours, theirs)
         with self.groups.labels_kept():
             super().load_state_dict(state_dict)
+        check_loaded(self.optimizer)
         if ours != theirs:
             resume_schedules_by_group(self)
         self.modulation.load_state_dict(agvm)

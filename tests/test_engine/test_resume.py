@@ -6,6 +6,7 @@ import torch
 
 from tests.toy import (
     UPDATES,
+    ToyDetector,
     build_wrapper,
     train,
     train_from_scratch,
@@ -37,6 +38,30 @@ def test_resume_gives_the_bits_of_the_uninterrupted_run(
                              **options)
     assert torch.equal(weights(model), weights(whole))
     assert (wrapper.state_dict()['agvm'] == whole_wrapper.state_dict()['agvm'])
+
+
+@pytest.mark.parametrize('earlier', ['OptimWrapper', 'AGVMOptimWrapper'])
+@pytest.mark.parametrize(('saved', 'ours', 'without'), [
+    ('SGD', 'AdamW', 'betas, eps'),
+    ('SGD', 'RMSprop', 'alpha, eps'),
+    ('AdamW', 'SGD', 'momentum, dampening'),
+    ('Adadelta', 'Adam', 'betas'),
+    ('RMSprop', 'Adadelta', 'rho'),
+    ('Adam', 'AdamW', None),  # with the same settings and state
+])
+def test_the_state_of_another_optimizer_is_refused(saved, ours, without,
+                                                   earlier):
+    model, wrapper = ToyDetector().double(), None
+    for kind, name in ((earlier, saved), ('AGVMOptimWrapper', ours)):
+        state = wrapper and wrapper.state_dict()
+        wrapper = build_wrapper(model, dict(type=name, lr=0.01), 2, kind)
+    if without is None:
+        wrapper.load_state_dict(state)
+        train(model, wrapper, 2, range(2))
+        return
+    with pytest.raises(
+            ValueError, match=f'optimizer than {ours}: .* without {without}.'):
+        wrapper.load_state_dict(state)
 
 
 def test_state_is_plain_and_by_name():

@@ -3,6 +3,7 @@ import functools
 import logging
 import os
 import types
+from unittest import mock
 
 import pytest
 import torch
@@ -114,6 +115,13 @@ def _amp(monkeypatch, device):
 def _own_message_hub(request):
     """No test reads what another has logged."""
     MessageHub.get_instance(request.node.name)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment():
+    """No test has variables that another has set, as tools/train.py does."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(name='warnings')

@@ -76,7 +76,7 @@ def test_the_settings_of_a_total_batch_are_read():
     names = [spans(row[0])[0] for row in table('The total batch', 'setting')]
     assert len(names) == 4
     for name in names:
-        assert f"get('{name}')" in sources
+        assert re.search(rf"get\('{name}'[,)]", sources), name
 
 
 def test_the_switches_of_recovery():

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Iterator
 
 from mmengine.optim import OptimWrapper
@@ -53,21 +54,35 @@ def check_clipping(clip_grad: Any, clip_grad_range: Any,
             f'{", ".join(taken.parameters)}') from error
 
 
-def clip_all_shards(optim_wrapper: OptimWrapper,
-                    model: nn.Module | None) -> None:
-    """Clip by the norm of the whole gradient where FSDP shards it.
+def clip_as_without_agvm(optim_wrapper: OptimWrapper, model: nn.Module | None,
+                         plain_layout: list[list[str]] | None) -> None:
+    """Clip by the norm that the gradient has without AGVM, to the bit.
 
-    MMEngine would clip each rank by the norm of its shard.
+    A norm's last bits depend on the order of what is summed, and AGVM's groups
+    have another. Where FSDP shards the gradient, MMEngine would clip each rank
+    by the norm of its shard.
 
     Args:
         optim_wrapper (OptimWrapper): Its ``clip_func`` is replaced.
         model (nn.Module, optional): The model.
+        plain_layout (list[list[str]], optional): The parameters' names, group
+            by group, without AGVM.
     """
-    if (model is not None and is_sharded(model)
-            and optim_wrapper.clip_grad_kwargs
-            and optim_wrapper.clip_func is clip_grad_norm_):
+    if (not optim_wrapper.clip_grad_kwargs
+            or optim_wrapper.clip_func is not clip_grad_norm_):
+        return
+    if model is not None and is_sharded(model):
         optim_wrapper.clip_func = lambda parameters, **kwargs: (
             model.clip_grad_norm_(**kwargs))
+        return
+    names = optim_wrapper.groups.names
+    place = {
+        name: number
+        for number, name in enumerate(chain.from_iterable(plain_layout or []))
+    }
+    optim_wrapper.clip_func = lambda parameters, **kwargs: clip_grad_norm_(
+        sorted(parameters, key=lambda p: place.get(names.get(p), len(place))),
+        **kwargs)
 
 
 @contextmanager

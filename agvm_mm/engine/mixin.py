@@ -18,7 +18,7 @@ from agvm_mm.measuring.replicas import replicas_of
 
 from .admission import admit
 from .begin import settle_begin, warn_of_nothing
-from .clipping import check_clipping, clip_all_shards, clipping
+from .clipping import check_clipping, clip_as_without_agvm, clipping
 from .clock import Clock
 from .groups import ModuleGroups
 from .layout import check_loaded, fit_base_settings, to_layout
@@ -83,7 +83,7 @@ class AGVMMixin:
         admit(optimizer)
         self.groups = ModuleGroups(optimizer, model, options['modules'])
         super().__init__(optimizer=optimizer, **kwargs)
-        clip_all_shards(self, model)
+        clip_as_without_agvm(self, model, plain_layout)
         self.clip_grad_range = clip_grad_range
         self.clock = Clock(options['begin'], options['end'],
                            options['interval'], micro_batches)

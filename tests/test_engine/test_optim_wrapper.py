@@ -38,10 +38,12 @@ def test_on_is_not():
     assert not torch.equal(weights(ours), weights(plain))
 
 
-def test_off_with_clipping_is_bit_identical():
-    clip = dict(clip_grad=dict(max_norm=0.5))
-    ours, _ = train_from_scratch(begin=10**9, **clip)
-    plain, _ = train_from_scratch(type='OptimWrapper', **clip)
+@pytest.mark.parametrize('paramwise_cfg', [None, dict(bias_lr_mult=2.0)])
+def test_off_with_clipping_is_bit_identical(paramwise_cfg):
+    # With the latter AGVM's groups are in another order than the parameters.
+    settings = dict(clip_grad=dict(max_norm=0.5), paramwise_cfg=paramwise_cfg)
+    ours, _ = train_from_scratch(begin=10**9, **settings)
+    plain, _ = train_from_scratch(type='OptimWrapper', **settings)
     assert torch.equal(weights(ours), weights(plain))
 
 

@@ -14,7 +14,7 @@ from studies.efficientnet_lite import EfficientNetLite0
 from studies.grid import read_study
 from studies.processes import write_result
 from studies.protocol import Protocol
-from studies.voc import prepare_voc
+from studies.voc import check_voc, prepare_voc
 
 from tests.commands import ROOT
 from tests.commands import run as run_command
@@ -151,6 +151,15 @@ def test_what_is_missing_is_said_in_one_line(photographs, missing, tmp_path):
             prepare_voc(photographs, [], None, None)
     finally:
         hidden.rename(photographs / missing)
+
+
+@pytest.mark.parametrize('name', ['../../secret', '/secret'])
+def test_files_outside_of_the_data_are_refused(name, tmp_path):
+    splits = tmp_path / 'ImageSets/Main'
+    splits.mkdir(parents=True)
+    (splits / 'train.txt').write_text(name)
+    with pytest.raises(ValueError, match='which lies outside of'):
+        check_voc(tmp_path)
 
 
 def test_a_study_that_makes_its_data_is_given_none():

@@ -24,7 +24,8 @@ def prepare_voc(root: Path, used: Iterable[str], weights: Path | None,
 
     Raises:
         FileNotFoundError: If something is missing; it says where it is had.
-        ValueError: If ``weights`` holds something else.
+        ValueError: If ``weights`` holds something else, or the data names a
+            file outside of its folder.
     """
     check_voc(root)
     for place in sorted(set(used)):
@@ -44,11 +45,16 @@ def check_voc(root: Path) -> None:
 
     Raises:
         FileNotFoundError: If there is no list, image or annotation.
+        ValueError: If a list names a file outside of the folder.
     """
     for split in SPLITS:
         files = [root / f'ImageSets/Main/{split}.txt']
         if files[0].is_file():
             for name in files[0].read_text().split():
+                if Path(name).is_absolute() or '..' in Path(name).parts:
+                    raise ValueError(
+                        f'{files[0]} names {name!r}, which lies outside of '
+                        f'{root}: take the line out')
                 files += [
                     root / f'JPEGImages/{name}.jpg',
                     root / f'Annotations/{name}.xml'

@@ -111,13 +111,7 @@ class AGVMOptimWrapperConstructor:
             model = model.module
         partition_parameters(model, self.modules)  # or it cannot be done
         module_of = assign_modules(model, self.modules)
-        optimizer = OPTIM_WRAPPER_CONSTRUCTORS.build(
-            dict(
-                type=self.base_constructor,
-                optim_wrapper_cfg=dict(
-                    type='OptimWrapper',
-                    optimizer=self.optim_wrapper_cfg['optimizer']),
-                paramwise_cfg=self.paramwise_cfg))(model).optimizer
+        optimizer = self._build_optimizer(model)
         check_optimizer(optimizer)
 
         name_of = {p: name for name, p in named_parameters(model)}
@@ -137,6 +131,23 @@ class AGVMOptimWrapperConstructor:
             cfg,
             default_args=dict(
                 optimizer=optimizer, plain_layout=plain_layout, model=wrapped))
+
+    def _build_optimizer(self, model: nn.Module) -> Optimizer:
+        """Let the user's own constructor build the optimizer."""
+        settings = self.optim_wrapper_cfg['optimizer']
+        constructor = dict(
+            type=self.base_constructor,
+            optim_wrapper_cfg=dict(type='OptimWrapper', optimizer=settings),
+            paramwise_cfg=self.paramwise_cfg)
+        try:
+            return OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(
+                model).optimizer
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            told = ' '.join(str(error).split())
+            raise ValueError(
+                f'optim_wrapper.optimizer={settings} with paramwise_cfg='
+                f'{self.paramwise_cfg} cannot be built: '
+                f'{type(error).__name__}: {told}') from error
 
 
 def _takes_agvm(wrapper: str | type) -> bool:

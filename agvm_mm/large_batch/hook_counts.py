@@ -25,14 +25,17 @@ def multiply(settings: dict,
     """Turn a count of ``earlier`` iterations an update into this run's.
 
     Args:
-        settings (dict): It is changed, where ``key`` is a count. A negative
-            one switches something off; others, as 'epoch', name it.
+        settings (dict): It is changed, where ``key`` is a count, perhaps
+            written as 5e3. A negative one switches something off; others, as
+            'epoch', name it.
         key (str): Of the count.
         accumulation (int): The ``accumulative_counts`` of this run.
         earlier (int): The ``accumulative_counts`` that it was written for.
         default (int, optional): Where ``key`` is left out. Defaults to None.
     """
-    count = settings.get(key, default)
+    count: Any = settings.get(key, default)
+    if isinstance(count, float) and count.is_integer():
+        count = int(count)
     if isinstance(count, int) and count > 0:
         settings[key] = math.ceil(count * accumulation / earlier)
 

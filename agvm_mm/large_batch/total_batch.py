@@ -182,6 +182,9 @@ def fit(cfg: Config, world_size: int) -> Config:
         raise ValueError('total_batch_size is not set: add the samples of one '
                          'parameter update to the top level of the config')
     check_settings(cfg)
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        if cfg.train_cfg.get(key) is not None:
+            check_count(f'train_cfg.{key}', cfg.train_cfg[key])
     check_lr_of_total(cfg)
     cfg = copy.deepcopy(cfg)
     by_iteration = 'max_iters' in cfg.train_cfg

@@ -129,6 +129,12 @@ def test_none_is_what_mmengine_takes_it_for(field):
     assert none.optim_wrapper == left_out.optim_wrapper
 
 
+def test_a_count_may_be_written_as_a_float():
+    hook = dict(type='MemoryProfilerHook', interval=2e1)
+    cfg = resolve(with_hooks(hook, max_samples_per_gpu=16), 1)
+    assert cfg.custom_hooks[0].interval == 20 * 4
+
+
 def test_a_default_hook_that_is_switched_off_stays_off():
     cfg = config(default_hooks=dict(logger=None, timer=None))
     hooks = resolve(cfg, 4).default_hooks

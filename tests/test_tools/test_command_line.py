@@ -107,6 +107,11 @@ def test_no_setting_of_others_is_taken_for_one_of_ours():
         optim_wrapper=dict(type='OptimWrapper'))))
 
 
+def test_an_option_of_agvm_at_the_top_level_is_refused():
+    with pytest.raises(ValueError, match=r'write optim_wrapper\.agvm\.begin$'):
+        load_config(str(FASTER), {'agvm.begin': 3})
+
+
 @pytest.mark.parametrize(('options', 'message'), [
     ({'optim_wrapper.agvm.anchor': 'bakbone'}, "agvm.anchor='bakbone'"),
     ({'optim_wrapper.agvm.intervall': 3}, 'intervall'),

@@ -70,6 +70,10 @@ def load_config(name: str, options: dict | None = None) -> Config:
     except (IndexError, KeyError, TypeError) as error:
         raise ValueError(f'--cfg-options does not fit {name}: {error}'
                          ) from error
+    for key in options or {}:
+        if key.partition('.')[0] == 'agvm':
+            raise ValueError(f'--cfg-options {key} is read by nobody: write '
+                             f'optim_wrapper.{key}')
     check_spelling(cfg)
     return cfg
 

@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 
 from . import known
-from .settings import type_name
+from .settings import as_count, type_name
 
 # What MMEngine calls around an iteration of a training.
 AROUND_AN_ITERATION = ('before_train_iter', 'after_train_iter', '_before_iter',
@@ -33,9 +33,7 @@ def multiply(settings: dict,
         earlier (int): The ``accumulative_counts`` that it was written for.
         default (int, optional): Where ``key`` is left out. Defaults to None.
     """
-    count: Any = settings.get(key, default)
-    if isinstance(count, float) and count.is_integer():
-        count = int(count)
+    count = as_count(settings.get(key, default))
     if isinstance(count, int) and count > 0:
         settings[key] = math.ceil(count * accumulation / earlier)
 

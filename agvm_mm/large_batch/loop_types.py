@@ -22,9 +22,9 @@ def use_our_loop(cfg: Config) -> None:
     if type_name(cfg.train_dataloader.sampler) != 'TotalBatchSampler':
         return
     settings = cfg.train_cfg
-    if 'type' not in settings and 'by_epoch' in settings:
-        by_epoch = settings.pop('by_epoch')
+    if 'type' not in settings:
+        by_epoch = settings.pop('by_epoch', 'max_iters' not in settings)
         settings.type = ('EpochBasedTrainLoop'
                          if by_epoch else 'IterBasedTrainLoop')
     name = type_name(settings)
-    settings.type = OURS.get(name, settings.get('type'))
+    settings.type = OURS.get(name, settings.type)

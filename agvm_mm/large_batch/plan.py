@@ -12,6 +12,7 @@ from .empty_dataset import explain_empty
 from .optimizer_rules import stated_lr
 from .schedulers import build_scheduler
 from .settings import (
+    as_count,
     check_count,
     optimizer_of,
     schedulers_of,
@@ -84,7 +85,7 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
     loop = cfg.get('train_cfg')
     if isinstance(loop, dict):
         key = 'max_iters' if 'max_iters' in loop else 'max_epochs'
-        check_count(f'train_cfg.{key}', loop.get(key))
+        check_count(f'train_cfg.{key}', as_count(loop.get(key)))
     cfg = resolve(cfg, world_size)
     wrapper = next(iter(wrappers_of(cfg).values()))
     accumulation = wrapper['accumulative_counts']

@@ -125,6 +125,21 @@ def finds_samples(cfg: Config | dict) -> bool:
     return cfg.get('max_samples_per_gpu') == AUTO
 
 
+def as_count(value: Any) -> Any:
+    """A count as an int, where it is written as ``1e4``.
+
+    MMEngine takes such a number for what it means.
+
+    Args:
+        value (object): What a setting states.
+
+    Returns:
+        object: An int for a float without a fraction, else the value.
+    """
+    whole = isinstance(value, float) and value.is_integer()
+    return int(value) if whole else value
+
+
 def check_count(field: str, value: Any) -> None:
     """Refuse a number of things that is none.
 

@@ -27,7 +27,13 @@ from .samples import (
     even_dealer,
     most_samples,
 )
-from .settings import check_count, check_settings, with_agvm, wrappers_of
+from .settings import (
+    as_count,
+    check_count,
+    check_settings,
+    with_agvm,
+    wrappers_of,
+)
 from .uneven import check_epochs, deal_unevenly
 
 
@@ -182,12 +188,13 @@ def fit(cfg: Config, world_size: int) -> Config:
         raise ValueError('total_batch_size is not set: add the samples of one '
                          'parameter update to the top level of the config')
     check_settings(cfg)
-    for key in ('max_epochs', 'max_iters', 'val_interval'):
-        if cfg.train_cfg.get(key) is not None:
-            check_count(f'train_cfg.{key}', cfg.train_cfg[key])
     check_lr_of_total(cfg)
     cfg = copy.deepcopy(cfg)
     by_iteration = 'max_iters' in cfg.train_cfg
+    for key in ('max_iters' if by_iteration else 'max_epochs', 'val_interval'):
+        if key in cfg.train_cfg:  # A loop of the user's own may have none.
+            cfg.train_cfg[key] = as_count(cfg.train_cfg[key])
+            check_count(f'train_cfg.{key}', cfg.train_cfg[key])
     # Or, resolved again, a small micro-batch would be the most that fits.
     cfg.max_samples_per_gpu = most_samples(cfg)
     samples, accumulation = split_batch(cfg.total_batch_size, world_size,

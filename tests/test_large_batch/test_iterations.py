@@ -2,7 +2,8 @@
 import pytest
 from mmengine.config import Config
 
-from agvm_mm.large_batch import resolve
+from agvm_mm.large_batch import resolve, warm_up_updates
+from agvm_mm.large_batch.plan import make_plan
 from agvm_mm.large_batch.recovery_hooks import RECOVERY
 
 
@@ -71,6 +72,29 @@ def test_resolve_rescales_what_counts_iterations():
     assert cfg.param_scheduler[1].end == 100
     assert cfg.default_hooks.param_scheduler == dict(
         type='UpdateParamSchedulerHook', accumulative_counts=4)
+
+
+def test_a_count_may_be_written_as_1e4():
+    """MMEngine takes it for what it means, and so does --cfg-options."""
+    written, meant = config(), config()
+    for cfg, number in ((written, float), (meant, int)):
+        cfg.train_cfg.update(max_iters=number(100), val_interval=number(10))
+        cfg.default_hooks.checkpoint.interval = number(25)
+        cfg.param_scheduler[0].end = number(10)
+    resolved = resolve(written, 4)
+    assert resolved.train_cfg.max_iters == 400
+    assert resolved.to_dict() == resolve(meant, 4).to_dict()
+    assert make_plan(written, 4) == make_plan(meant, 4)
+    assert str(warm_up_updates(written, None, 1)) == '10'
+
+
+def test_a_loop_without_a_type_is_that_of_its_length():
+    """MMEngine ends in a KeyError there."""
+    cfg = config()
+    cfg.train_cfg = dict(max_iters=100)
+    assert resolve(cfg, 4).train_cfg.type == 'TotalBatchIterLoop'
+    cfg.train_cfg, cfg.param_scheduler = dict(max_epochs=3), None
+    assert resolve(cfg, 4).train_cfg.type == 'TotalBatchEpochLoop'
 
 
 def test_defaults_are_rescaled_too():

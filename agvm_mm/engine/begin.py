@@ -3,8 +3,11 @@ from __future__ import annotations
 
 import logging
 
+from mmengine.config import Config
 from mmengine.logging import MessageHub, print_log
 
+from agvm_mm.large_batch.launch import split_by_hand
+from agvm_mm.large_batch.settings import counts_updates, type_name
 from agvm_mm.large_batch.warmup import (
     SETTLING,
     auto_begin,
@@ -19,6 +22,8 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
                  last_call: bool) -> None:
     """Find out when AGVM begins, tell it, and warn if that is no good time.
 
+    Also warns of a total batch that is stated for a runner that keeps none.
+
     Args:
         clock (Clock): Of the run; its ``begin`` is set if it is 'auto'.
         hub (MessageHub): The run's, into which a runner writes its config.
@@ -30,9 +35,11 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
         ValueError: If ``begin='auto'`` finds no warm-up, or the run is too
             short for it.
     """
+    cfg = config_of_run(hub)
+    if cfg is not None:
+        _warn_of_total_batch(cfg)
     if clock.end == 0:
         return  # AGVM is switched off.
-    cfg = config_of_run(hub)
     iterations = clock.iterations or hub.get_info('max_iters')
     if cfg is None or not iterations:
         if clock.begin == 'auto' and last_call:
@@ -54,6 +61,18 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
             clock.begin,
             warm_up_updates(cfg, iterations // (epochs or 1),
                             clock.micro_batches, name))
+
+
+def _warn_of_total_batch(cfg: Config) -> None:
+    """What is stated beside the runner of MMEngine that would ignore it."""
+    total = cfg.get('total_batch_size')
+    if total is None or counts_updates(cfg) or split_by_hand(cfg):
+        return
+    hooks = map(type_name, cfg.get('custom_hooks') or [])
+    if 'TotalBatchSizeHook' not in hooks:  # which compares it
+        _warn(f'The config states total_batch_size={total}, which its runner '
+              "does not keep: set runner_type='TotalBatchRunner', or "
+              "'TotalBatchFlexibleRunner' in the place of 'FlexibleRunner'.")
 
 
 def _warn_of_warm_up(begin: int, warm_up: int | None) -> None:

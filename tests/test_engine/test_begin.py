@@ -106,6 +106,23 @@ def test_a_begin_inside_of_the_warm_up_is_one_warning(begin, warned, tmp_path):
         '5') == warned
 
 
+@pytest.mark.parametrize('kind', ['Runner', 'TotalBatchRunner'])
+@pytest.mark.parametrize('hooks', [[], [dict(type='TotalBatchSizeHook')]])
+def test_a_runner_that_keeps_no_total_batch_is_one_warning(
+        kind, hooks, tmp_path):
+    cfg = begin_config(tmp_path, 'plain', 4, begin=0, end=0)
+    cfg.optim_wrapper.pop('accumulative_counts')
+    cfg.update(runner_type=kind, total_batch_size=8, custom_hooks=hooks)
+    RUNNER_TYPES.build(cfg).train()
+    log, = tmp_path.glob('*/*.log')
+    said = log.read_text().count
+    # The hook says it too, and how far off it is.
+    assert said('total_batch_size=8, which its runner does not keep: set') == (
+        kind == 'Runner' and not hooks)
+    assert said('states total_batch_size=8, but') == (
+        kind == 'Runner' and bool(hooks))
+
+
 def test_a_resumed_run_goes_on_as_it_began(tmp_path):
     cfg = begin_config(tmp_path, 'plain', iterations=214)
     cfg.default_hooks.checkpoint = dict(

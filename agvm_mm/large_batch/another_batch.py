@@ -6,6 +6,8 @@ batch on other processes and leaves every update as it is.
 from __future__ import annotations
 
 import copy
+import os
+import re
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
@@ -81,16 +83,24 @@ def stated_batch(cfg: Config | dict) -> int:
         cfg (Config or dict): As a user wrote it.
 
     Raises:
-        ValueError: If it states none.
+        ValueError: If it states none, or its name another one.
     """
-    batch = cfg.get('total_batch_size')
-    if batch is None:
-        batch = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+    if cfg.get('total_batch_size') is not None:
+        return cfg['total_batch_size']
+    batch = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
     if batch is None:
         raise ValueError(
             'the total batch that lr is of is not known: set '
             'total_batch_size to the samples of one update that the config is '
             'written for, which are GPUs x samples of each')
+    # RTMDet's inherit that of another rate.
+    name = os.path.basename(getattr(cfg, 'filename', None) or '')
+    named = re.search(r'_(\d+)xb(\d+)', name)
+    if named and int(named[1]) * int(named[2]) != batch:
+        raise ValueError(
+            f'auto_scale_lr.base_batch_size={batch}, but the name {name} says '
+            f'{named[1]} GPUs x {named[2]} samples: set total_batch_size to '
+            'the batch that lr is of')
     return batch
 
 

@@ -186,6 +186,20 @@ def test_a_config_of_a_package_and_its_plan(capsys, monkeypatch):
     assert '124 updates, from 8e-05' in output
 
 
+def test_a_batch_that_the_name_of_the_config_contradicts(capsys):
+    """RTMDet inherits the base batch of Faster R-CNN, but not its rate."""
+    rtmdet = 'mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py'
+    with pytest.raises(
+            SystemExit,
+            match='base_batch_size=16, but the name rtmdet_l_8xb32-300e_coco'
+            r'\.py says 8 GPUs x 32 samples: set total_batch_size to'):
+        main([rtmdet, '--at', '512'])
+    main([rtmdet, '--at', '512', '--cfg-options', 'total_batch_size=256'])
+    output = capsys.readouterr().out
+    assert f'lr={0.004 * 2**0.5:.10g}'[:14] in output
+    assert 'runner_type' in output
+
+
 @pytest.mark.parametrize(('flags', 'message'), [
     (('--at', '4096'), 'take 2559 at most, or the rule'),
     (('--at', '0'), 'total_batch_size=0 must be an int >= 1'),

@@ -102,6 +102,8 @@ def test_plan(path):
     assert cfg.total_batch_size == batch
     assert cfg.runner_type in ('TotalBatchRunner', 'TotalBatchFlexibleRunner')
     assert dict(type='TotalBatchSizeHook') in cfg.custom_hooks
+    # It would win over a batch_size of who inherits.
+    assert 'max_samples_per_gpu' not in cfg
     on_coco = path.name.endswith('coco.py')
     updates = (COCO_UPDATES[schedule] if on_coco else ADE20K_UPDATES)[batch]
     for world_size in (1, 3, 8, 64, 768):
@@ -112,7 +114,7 @@ def test_plan(path):
         plan = make_plan(cfg, world_size)
         assert plan.updates == updates
         assert plan.total_batch_size == batch
-        assert plan.samples_per_gpu <= cfg.max_samples_per_gpu
+        assert plan.samples_per_gpu <= cfg.train_dataloader.batch_size
         options = agvm_options(cfg, plan)
         if options:
             assert measured_updates(plan, options) > 20

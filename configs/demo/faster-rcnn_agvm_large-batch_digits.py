@@ -29,7 +29,6 @@ val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
 
 total_batch_size = 128
-max_samples_per_gpu = 8
 train_cfg = dict(max_epochs=12, val_interval=12)
 optim_wrapper = dict(
     type='AGVMOptimWrapper',

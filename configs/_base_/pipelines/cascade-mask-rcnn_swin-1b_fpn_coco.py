@@ -35,5 +35,6 @@ default_hooks = dict(checkpoint=dict(by_epoch=False,
                                      interval=123))  # of an epoch's updates
 log_processor = dict(by_epoch=False)
 train_dataloader = dict(
-    num_workers=8, sampler=dict(type='InfiniteSampler', shuffle=True))
-max_samples_per_gpu = 2  # ours; it was not run on a GPU
+    batch_size=2,  # the most of a GPU at once: ours; it was not run on a GPU
+    num_workers=8,
+    sampler=dict(type='InfiniteSampler', shuffle=True))

@@ -23,5 +23,6 @@ model = dict(
     train_cfg=dict(rpn_proposal=dict(max_per_img=2000)),
     test_cfg=dict(rcnn=dict(score_thr=0.0)))
 num_train_images = 117266  # of train2017's 118,287, those with a box
-train_dataloader = dict(num_workers=8)
-max_samples_per_gpu = 16  # official
+train_dataloader = dict(
+    batch_size=16,  # the most of a GPU at once: official
+    num_workers=8)

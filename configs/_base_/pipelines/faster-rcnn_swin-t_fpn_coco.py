@@ -19,4 +19,4 @@ model = dict(
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
             'download/v1.0.0/swin_tiny_patch4_window7_224.pth')),
     neck=dict(in_channels=[96, 192, 384, 768]))
-max_samples_per_gpu = 8  # ours; it was not run on a GPU
+train_dataloader = dict(batch_size=8)  # ours; it was not run on a GPU

@@ -28,5 +28,6 @@ model = dict(
         rcnn=dict(score_thr=0.6, nms=dict(class_agnostic=True)),
         panoptic=dict(mask_overlap=0.5, stuff_area_limit=4096)))
 num_train_images = 117266  # of train2017's 118,287, those with a box
-train_dataloader = dict(num_workers=8)
-max_samples_per_gpu = 8  # ours; it was not run on a GPU
+train_dataloader = dict(
+    batch_size=8,  # the most of a GPU at once: ours; it was not run on a GPU
+    num_workers=8)

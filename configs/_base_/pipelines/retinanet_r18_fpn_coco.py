@@ -13,5 +13,6 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')),
     neck=dict(in_channels=[64, 128, 256, 512]))
 num_train_images = 117266  # of train2017's 118,287, those with a box
-train_dataloader = dict(num_workers=8)
-max_samples_per_gpu = 32  # ours; it was not run on a GPU
+train_dataloader = dict(
+    batch_size=32,  # the most of a GPU at once: ours; it was not run on a GPU
+    num_workers=8)

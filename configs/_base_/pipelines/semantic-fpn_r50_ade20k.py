@@ -6,5 +6,6 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(size=(512, 512)), decode_head=dict(num_classes=150))
 num_train_images = 20210
-train_dataloader = dict(num_workers=8)
-max_samples_per_gpu = 16  # ours; it was not run on a GPU
+train_dataloader = dict(
+    batch_size=16,  # the most of a GPU at once: ours; it was not run on a GPU
+    num_workers=8)

@@ -15,5 +15,6 @@ model = dict(
     decode_head=dict(in_channels=[96, 192, 384, 768], num_classes=150),
     auxiliary_head=dict(in_channels=384, num_classes=150))
 num_train_images = 20210
-train_dataloader = dict(num_workers=8)
-max_samples_per_gpu = 16  # ours; it was not run on a GPU
+train_dataloader = dict(
+    batch_size=16,  # the most of a GPU at once: ours; it was not run on a GPU
+    num_workers=8)

@@ -266,4 +266,3 @@ strategy = dict(
         type='MMFullyShardedDataParallel',
         use_orig_params=True,
         auto_wrap_policy=dict(type='wrap_classes', classes=['SwinBlock'])))
-max_samples_per_gpu = 2

@@ -1,5 +1,6 @@
 # Written by tools/python_configs.py from
 # configs/_base_/pipelines/faster-rcnn_swin-t_fpn_coco.py; do not edit.
+from mmdet.datasets import AspectRatioBatchSampler, CocoDataset
 from mmdet.models import (
     CrossEntropyLoss,
     DetDataPreprocessor,
@@ -19,6 +20,7 @@ from mmdet.models.task_modules import (
     RandomSampler,
 )
 from mmengine.config import read_base
+from mmengine.dataset import DefaultSampler
 
 with read_base():
     from .faster_rcnn_r50_fpn_coco import *
@@ -140,4 +142,17 @@ model = dict(
             score_thr=0.0,
             nms=dict(type='nms', iou_threshold=0.5),
             max_per_img=100)))
-max_samples_per_gpu = 8
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type=DefaultSampler, shuffle=True),
+    batch_sampler=dict(type=AspectRatioBatchSampler),
+    dataset=dict(
+        type=CocoDataset,
+        data_root='data/coco/',
+        ann_file='annotations/instances_train2017.json',
+        data_prefix=dict(img='train2017/'),
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+        pipeline=train_pipeline,
+        backend_args=None))

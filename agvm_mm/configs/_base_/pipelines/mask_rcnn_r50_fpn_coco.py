@@ -154,7 +154,7 @@ model = dict(
             max_per_img=100,
             mask_thr_binary=0.5)))
 train_dataloader = dict(
-    batch_size=2,
+    batch_size=16,
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type=DefaultSampler, shuffle=True),
@@ -168,4 +168,3 @@ train_dataloader = dict(
         pipeline=train_pipeline,
         backend_args=None))
 num_train_images = 117266
-max_samples_per_gpu = 16

@@ -171,7 +171,7 @@ model = dict(
     panoptic_fusion_head=dict(
         type=HeuristicFusionHead, num_things_classes=80, num_stuff_classes=53))
 train_dataloader = dict(
-    batch_size=2,
+    batch_size=8,
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type=DefaultSampler, shuffle=True),
@@ -186,4 +186,3 @@ train_dataloader = dict(
         pipeline=train_pipeline,
         backend_args=None))
 num_train_images = 117266
-max_samples_per_gpu = 8

@@ -89,7 +89,7 @@ model = dict(
         nms=dict(type='nms', iou_threshold=0.5),
         max_per_img=100))
 train_dataloader = dict(
-    batch_size=2,
+    batch_size=32,
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type=DefaultSampler, shuffle=True),
@@ -103,4 +103,3 @@ train_dataloader = dict(
         pipeline=train_pipeline,
         backend_args=None))
 num_train_images = 117266
-max_samples_per_gpu = 32

@@ -67,7 +67,7 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=16,
     num_workers=8,
     persistent_workers=True,
     sampler=dict(type=InfiniteSampler, shuffle=True),
@@ -78,4 +78,3 @@ train_dataloader = dict(
             img_path='images/training', seg_map_path='annotations/training'),
         pipeline=train_pipeline))
 num_train_images = 20210
-max_samples_per_gpu = 16

@@ -14,8 +14,9 @@ from agvm_mm.compat.accumulation import micro_batches
 from .sampler import TotalBatchSampler, sampler_of
 from .schedulers import state_epoch_length
 
-# In a checkpoint: after which update the model was validated last.
-VALIDATED = 'validated_update'
+# In a checkpoint: after which update the model was validated last. MMEngine
+# prints what begins with 'val' in the line of a validation.
+VALIDATED = 'update_validated'
 
 
 @LOOPS.register_module()

@@ -15,6 +15,7 @@ from mmengine.runner import FlexibleRunner, Runner
 import agvm_mm.cpu  # noqa: F401
 from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
 from agvm_mm.large_batch import resolve, warm_up_updates
+from agvm_mm.large_batch.loops import VALIDATED
 from agvm_mm.large_batch.plan import learning_rates, make_plan
 from tests.commands import load
 from tests.distributed import run_ranks
@@ -267,6 +268,8 @@ def test_an_epochs_checkpoint_is_validated_after_a_resume(tmp_path):
     }
     _, whole = train(tmp_path / 'whole', **by_epoch)
     assert whole.validated == [12, 24, 36]
+    # MMEngine prints what begins so in the line of a validation.
+    assert not VALIDATED.startswith(('train', 'val', 'test'))
     for epoch, validated in ((1, [12, 24, 36]), (2, [24, 36]), (3, [36])):
         path = tmp_path / 'whole' / f'epoch_{epoch}.pth'
         _, recorder = train(tmp_path / f'{epoch}', resume=path, **by_epoch)

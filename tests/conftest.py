@@ -53,8 +53,17 @@ def calls(function, helper):
     return False
 
 
-def pytest_collection_modifyitems(items):
-    """Mark what is slow, which comes last, and what can run on a GPU."""
+def pytest_configure(config):
+    """Of two processes each takes the next file, not the one of most tests."""
+    config.option.loadscopereorder = False  # xdist's, from 3.7 on
+
+
+def pytest_collection_modifyitems(config, items):
+    """Mark what is slow, and what can run on a GPU; put tests in order.
+
+    One process runs slow tests last. Of several each takes whole files, and
+    those with slow tests come first: none is left alone with one at the end.
+    """
     for item in items:
         if 'device' in item.fixturenames:
             item.add_marker('gpu')
@@ -62,7 +71,12 @@ def pytest_collection_modifyitems(items):
         functions = [item.function, *(f[-1].func for f in fixtures)]
         if any(calls(function, commands.run) for function in functions):
             item.add_marker('slow')
-    items.sort(key=lambda item: item.get_closest_marker('slow') is not None)
+    slow = {item for item in items if item.get_closest_marker('slow')}
+    if hasattr(config, 'workerinput'):
+        files = {item.path for item in slow}
+        items.sort(key=lambda item: item.path not in files)
+    else:
+        items.sort(key=slow.__contains__)
     if is_installed('mmsegmentation'):
         return
     # OneDL's MMEngine looks for mmseg:: configs in a package of this name, and

@@ -5,9 +5,9 @@ import argparse
 import os
 import os.path as osp
 import pickle
-import sys
 from typing import Sequence
 
+from command_line.building import named_field
 from command_line.configs import Options, load_config
 from command_line.refusals import one_line
 from mmengine.config import Config
@@ -91,29 +91,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     allow_mmengine_checkpoints()
     with one_line('test.py'):
         cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        name = osp.splitext(osp.basename(args.config))[0]
-        cfg.work_dir = osp.join('work_dirs', name)
-    cfg.load_from = args.checkpoint
-    cfg.resume = False  # As a run dumps it that was resumed.
-    without_fsdp(cfg)
-    if osp.isdir(args.checkpoint):
-        let_runners_load(args.checkpoint)
+        cfg.launcher = args.launcher
+        if args.work_dir:
+            cfg.work_dir = args.work_dir
+        elif cfg.get('work_dir') is None:
+            name = osp.splitext(osp.basename(args.config))[0]
+            cfg.work_dir = osp.join('work_dirs', name)
+        cfg.load_from = args.checkpoint
+        cfg.resume = False  # As a run dumps it that was resumed.
+        without_fsdp(cfg)
+        if osp.isdir(args.checkpoint):
+            let_runners_load(args.checkpoint)
 
-    try:
-        runner = RUNNERS.build(cfg)
-        if args.out:
-            runner.test_evaluator.metrics.append(
-                DumpResults(out_file_path=args.out))
-        runner.test()
-    except pickle.UnpicklingError as error:
-        # Of a checkpoint that only the model knew, as a backbone's.
-        if 'Weights only load failed' not in str(error):
-            raise
-        sys.exit(f'test.py: {refusal(error)}')
+        try:
+            with named_field(cfg):
+                runner = RUNNERS.build(cfg)
+                if args.out:
+                    runner.test_evaluator.metrics.append(
+                        DumpResults(out_file_path=args.out))
+                runner.test()
+        except pickle.UnpicklingError as error:
+            # Of a checkpoint that only the model knew, as a backbone's.
+            if 'Weights only load failed' not in str(error):
+                raise
+            raise ValueError(refusal(error)) from error
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ from typing import Sequence
 
 import torch
 from command_line.agents import ROUND
+from command_line.building import named_field
 from command_line.configs import Options, load_config, samples_per_gpu
 from command_line.preflight import (
     check_data,
@@ -197,7 +198,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             cfg = resolve_here(cfg, args.launcher)
         check_wrapper(cfg, args.launcher)
         try:
-            runner = RUNNERS.build(cfg)
+            with named_field(cfg):
+                runner = RUNNERS.build(cfg)
             if found is not None:
                 print_log(found, 'current')
             # MMEngine's own runners would take what last_checkpoint says.
@@ -211,7 +213,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 check_checkpoint(runner._load_from)
                 if runner._resume:
                     check_resume(runner._load_from, with_agvm(cfg))
-            runner.train()
+            with named_field(cfg):
+                runner.train()
             if args.report:
                 report(runner)
         except pickle.UnpicklingError as error:

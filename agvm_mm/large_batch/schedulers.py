@@ -30,11 +30,15 @@ def build_scheduler(cfg: Config | dict, where: str, settings: dict,
     settings = copy.deepcopy(dict(settings))
     settings.setdefault('_scope_', cfg.get('default_scope') or 'mmengine')
     try:
-        return PARAM_SCHEDULERS.build(settings, default_args=given)
+        scheduler = PARAM_SCHEDULERS.build(settings, default_args=given)
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         told = ' '.join(str(error).split())
         raise ValueError(f'{where} cannot be built: '
                          f'{type(error).__name__}: {told}') from error
+    if getattr(scheduler, 'start_factor', None) == 0:
+        raise ValueError(f'{where}.start_factor=0 would end in a division by '
+                         'zero when it is stepped: set a small one, as 0.001')
+    return scheduler
 
 
 def state_epoch_length(param_scheduler: Any, updates: int) -> None:

@@ -121,7 +121,12 @@ def test_an_option_of_agvm_at_the_top_level_is_refused():
     ({'optim_wrapper.optimizer.type': 'Adam'}, 'momentum is unknown to Adam'),
     ({'optim_wrapper.optimizer': dict(
         _delete_=True, type='LBFGS', lr=1)}, 'LBFGS'),
-    ({'model.backbone.deph': 18}, 'TypeError: .*deph'),
+    ({'model.backbone.deph': 18},
+     r'^model\.backbone cannot be built: TypeError: .*deph'),
+    ({'model.backbone.frozen_stages': 9},
+     r'^model\.backbone cannot be built: AttributeError: .*layer5'),
+    ({'param_scheduler.0.start_factor': 0},
+     r'^param_scheduler\[0\]\.start_factor=0 would end in a division'),
     ({'param_scheduler.1.type': 'MultiStep'},
      r'^param_scheduler\[1\] cannot be built: KeyError: .*MultiStep is not'),
     ({'param_scheduler.0.end': -5}, r'param_scheduler\[0\] .*end=-5'),
@@ -187,9 +192,10 @@ def test_errors_of_others_keep_their_traceback():
 
 
 def test_all_ranks_end_in_one_line():
+    nowhere = [f'{loader}_dataloader.dataset.{key}=' for key in (
+        'data_root', 'data_prefix.img') for loader in ('train', 'val')]
     output = run('bash', 'tools/dist_train.sh', FASTER, 2, '--cfg-options',
-                 'optim_wrapper.agvm.anchor=bakbone',
-                 'train_dataloader.dataset.data_root=', status=1,
+                 'optim_wrapper.agvm.anchor=bakbone', *nowhere, status=1,
                  PORT=free_port())
     # OneDL's mmdet prints that it found no package OneDL.
     lines = [line for line in output.splitlines() if 'Warning' not in line

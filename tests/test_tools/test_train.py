@@ -140,7 +140,8 @@ def test_what_cannot_run_stops_before_training(setting, arguments, message,
     monkeypatch.delenv('SLURM_NTASKS', raising=False)
     with pytest.raises(SystemExit) as error:
         train(RETINANET, *arguments, '--cfg-options',
-              f'train_dataloader.dataset.data_root={digits}', setting)
+              f'train_dataloader.dataset.data_root={digits}',
+              f'val_dataloader.dataset.data_root={digits}', setting)
     assert str(error.value).startswith(message)
 
 
@@ -192,8 +193,12 @@ def test_a_split_by_hand_is_left_alone(digits, tmp_path, train):
     dict(data_root=None),
     dict(data_root='s3://bucket/coco'),
     dict(data_root='gone', backend_args=dict(backend='petrel')),
-    dict(data_root='gone', ann_file='/a.json', data_prefix=dict(img='/img')),
-    dict(data_root='gone', data_prefix=dict(img_path='/a', seg_map_path='/b')),
+    dict(data_root='gone', ann_file='/a.json', data_prefix=dict(pts='/pts')),
+    dict(data_root='', data_prefix=dict(pts='gone', sub_data_root='gone')),
+    dict(data_prefix='gone'),
+    dict(data_prefix=dict(img='gone'), backend_args=dict(backend='petrel')),
+    dict(data_prefix=dict(img='', seg_map_path=None)),
+    dict(data_prefix=dict(img='https://a/img')),
     dict(type='RepeatDataset', dataset=dict(data_root='')),
     dict(type='ConcatDataset', datasets=[dict(data_root=''), dict()]),
 ])
@@ -213,8 +218,29 @@ def test_a_data_root_that_names_no_folder_here(dataset):
     dict(data_root='gone', ann_file='/a.json'),
 ])
 def test_a_data_root_that_is_missing(dataset):
-    with pytest.raises(FileNotFoundError, match="data from 'gone'"):
-        check_data(Config(dict(train_dataloader=dict(dataset=dataset))), 'x')
+    for loader, use in (('train', 'training'), ('val', 'validation')):
+        cfg = {f'{loader}_dataloader': dict(dataset=dataset)}
+        message = rf"{use} data from 'gone'.*{loader}_dataloader.*data_root"
+        with pytest.raises(FileNotFoundError, match=message):
+            check_data(Config(cfg), 'x')
+
+
+@pytest.mark.parametrize(('key', 'settings'), [
+    ('img', dict(data_prefix=dict(img='gone'))),
+    ('img_path', dict(data_prefix=dict(img_path='/a'))),
+    ('seg_map_path', dict(data_prefix=dict(img_path='', seg_map_path='gone'))),
+    ('seg', dict(data_root='gone', ann_file='/a.json',
+                 data_prefix=dict(seg='/seg'))),
+    ('img', dict(type='RepeatDataset', dataset=dict(data_root='.',
+                 data_prefix=dict(img='gone/')))),
+    ('img', dict(datasets=[dict(), dict(data_prefix=dict(img='gone'))])),
+])
+def test_images_that_are_missing(key, settings):
+    for loader, use in (('train', 'training'), ('val', 'validation')):
+        cfg = {f'{loader}_dataloader': dict(dataset=settings)}
+        message = rf'{use} images from .*{loader}_.*\.data_prefix\.{key}$'
+        with pytest.raises(FileNotFoundError, match=message):
+            check_data(Config(cfg), 'x')
 
 
 def logs(work_dir):

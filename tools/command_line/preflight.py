@@ -1,8 +1,10 @@
 """Finds, before a run is built, what would end it."""
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
+from typing import Iterator
 
 import torch
 from mmengine.config import Config
@@ -19,7 +21,10 @@ from agvm_mm.large_batch.settings import (
 )
 from agvm_mm.measuring.ddp import check_replicas
 
+from .building import named_field, told
 from .refusals import raised_by_us
+
+LOADERS = dict(train_dataloader='training', val_dataloader='validation')
 
 
 def check_work_dir(work_dir: str) -> None:
@@ -63,7 +68,7 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
             check_replicas(
                 world_size(launcher), wrapper.get('accumulative_counts', 1))
     try:
-        with silently(), torch.random.fork_rng(devices=[]):
+        with silently(), torch.random.fork_rng(devices=[]), named_field(cfg):
             model = build_on_meta(cfg)
             wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     except (NotImplementedError, RuntimeError):
@@ -71,9 +76,8 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         if raised_by_us(error):
             raise
-        told = ' '.join(str(error).split())
         raise ValueError('the model or its optim_wrapper cannot be built: '
-                         f'{type(error).__name__}: {told}') from error
+                         f'{told(error)}') from error
     several = isinstance(wrapper, OptimWrapperDict)
     for name, child in wrapper.items() if several else [(None, wrapper)]:
         for where, settings in schedulers_of(cfg, name):
@@ -82,53 +86,79 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
 
 
 def check_data(cfg: Config, config: str) -> None:
-    """Refuse a config whose training data is not there, before it starts.
+    """Refuse a config whose data or images are not there, before it starts.
 
     Args:
         cfg (Config): Of the run.
         config (str): Its name, for the message.
 
     Raises:
-        FileNotFoundError: That says how to make or place the data.
+        FileNotFoundError: That says how to make or place them.
     """
-    missing = [
-        root for root in _data_roots(cfg.get('train_dataloader'))
-        if root and '://' not in root and not os.path.isdir(root)
-    ]
-    if not missing:
-        return
-    root = missing[0]
-    mend = ('put the data there, or set train_dataloader.dataset.data_root '
-            'and those of val_dataloader and test_dataloader')
-    if os.path.basename(os.path.normpath(root)) == 'digits':
-        tool = os.path.join(os.path.dirname(__file__), '..', 'make_digits.py')
-        mend = f'make it with: python {os.path.relpath(tool)} {root}'
-    raise FileNotFoundError(
-        f'{config} reads its training data from {root!r}, which does not '
-        f'exist in {os.getcwd()}; {mend}')
+    for loader, use in LOADERS.items():
+        datasets = list(_datasets(cfg.get(loader)))
+        for root in filter(_is_missing, map(_root, datasets)):
+            mend = (f'put the data there, or set {loader}.dataset.data_root, '
+                    'and that of the other dataloaders')
+            if os.path.basename(os.path.normpath(root)) == 'digits':
+                tool = os.path.join(
+                    os.path.dirname(__file__), '..', 'make_digits.py')
+                mend = f'make it with: python {os.path.relpath(tool)} {root}'
+            raise FileNotFoundError(
+                f'{config} reads its {use} data from {root!r}, but there is '
+                f'no folder {os.path.abspath(root)}; {mend}')
+        for key, folder in itertools.chain(*map(_image_folders, datasets)):
+            if _is_missing(folder):
+                raise FileNotFoundError(
+                    f'{config} reads its {use} images from {folder!r}, but '
+                    f'there is no folder {os.path.abspath(folder)}; put them '
+                    f'there, or set {loader}.dataset.data_prefix.{key}')
 
 
-def _data_roots(settings: object) -> list[str]:
-    """Each data_root of a data set, and of those that it wraps."""
+def _is_missing(folder: str | None) -> bool:
+    return bool(folder) and '://' not in folder and not os.path.isdir(folder)
+
+
+def _datasets(settings: object) -> Iterator[dict]:
+    """What states data by itself: a data set, and those that it wraps."""
     if isinstance(settings, (list, tuple)):
-        return [root for item in settings for root in _data_roots(item)]
-    if not isinstance(settings, dict):
-        return []
-    own = settings.get('data_root')
-    inner = [
-        root for key in ('dataset', 'datasets')
-        for root in _data_roots(settings.get(key))
-    ]
-    used = isinstance(own, str) and not _lies_elsewhere(settings)
-    return [own, *inner] if used else inner
+        for item in settings:
+            yield from _datasets(item)
+    elif isinstance(settings, dict):
+        yield settings
+        for key in ('dataset', 'datasets'):
+            yield from _datasets(settings.get(key))
 
 
-def _lies_elsewhere(settings: dict) -> bool:
-    """Whether a data set of MMEngine reads nothing below its data_root."""
-    backend = settings.get('backend_args') or {}
-    if backend.get('backend', 'local') != 'local':
-        return True
-    prefixes = (settings.get('data_prefix') or {}).values()
-    paths = [settings.get('ann_file') or os.sep, *prefixes]
-    return bool(prefixes) and all(
+def _root(settings: dict) -> str | None:
+    """The data_root of a data set, if it reads anything below it."""
+    root = settings.get('data_root')
+    if not isinstance(root, str) or not _is_local(settings):
+        return None
+    prefixes = _prefixes(settings)
+    paths = [settings.get('ann_file') or os.sep, *prefixes.values()]
+    lies_elsewhere = bool(prefixes) and all(
         isinstance(path, str) and os.path.isabs(path) for path in paths)
+    return None if lies_elsewhere else root
+
+
+def _image_folders(settings: dict) -> Iterator[tuple[str, str]]:
+    """The folders that mmdet's and mmseg's data sets read each image from."""
+    if not _is_local(settings):
+        return
+    prefixes = _prefixes(settings)
+    for key in ('img', 'img_path', 'seg', 'seg_map_path'):
+        if isinstance(prefixes.get(key), str) and prefixes[key]:
+            yield key, os.path.join(
+                settings.get('data_root') or '', prefixes[key])
+
+
+def _prefixes(settings: dict) -> dict:
+    prefixes = settings.get('data_prefix')
+    return prefixes if isinstance(prefixes, dict) else {}
+
+
+def _is_local(settings: dict) -> bool:
+    """Whether a data set of MMEngine reads files of this machine."""
+    backend = settings.get('backend_args') or {}
+    return backend.get('backend', 'local') == 'local'

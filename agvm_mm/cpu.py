@@ -10,7 +10,7 @@ Without one, MMEngine 0.10 needs four helps:
 
 1. its ``init_dist`` calls CUDA even for gloo, unless there is a process group
    already, so this module makes it when it is imported in a process that
-   torchrun or Slurm's srun started as one of several;
+   torchrun, Slurm's srun or Open MPI's mpirun started as one of several;
 2. its model wrapper names a CUDA device;
 3. SyncBatchNorm has no CPU kernel;
 4. gloo's threads can abort a process that exits while DDP still holds its
@@ -90,8 +90,23 @@ def _take_over_from_slurm() -> None:
         WORLD_SIZE=str(tasks))
 
 
+def _take_over_from_mpi() -> None:
+    """Tell torch what Open MPI's mpirun tells, as MMEngine does with a GPU."""
+    tasks = os.environ.get('OMPI_COMM_WORLD_SIZE', '1')
+    if tasks == '1' or 'RANK' in os.environ:
+        return
+    if os.environ['OMPI_COMM_WORLD_LOCAL_SIZE'] == tasks:
+        os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    os.environ.update(
+        RANK=os.environ['OMPI_COMM_WORLD_RANK'],
+        LOCAL_RANK=os.environ['OMPI_COMM_WORLD_LOCAL_RANK'],
+        WORLD_SIZE=tasks)
+
+
 def _init_gloo() -> None:
     _take_over_from_slurm()
+    _take_over_from_mpi()
     launched = all(
         name in os.environ
         for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agvm_mm.cpu import _take_over_from_slurm
+from agvm_mm.cpu import _take_over_from_mpi, _take_over_from_slurm
 from tests.slurm import stand_in
 
 pytestmark = pytest.mark.skipif(
@@ -72,14 +72,20 @@ def test_without_a_launcher_the_import_does_nothing():
                    timeout=120)
 
 
+TOLD = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+
+
+@pytest.fixture(name='told')
+def _told(monkeypatch):
+    """Call it for what torch is told; nothing at first."""
+    for name in TOLD:
+        monkeypatch.delenv(name, raising=False)
+    return lambda: [os.environ.get(name) for name in TOLD]
+
+
 @pytest.mark.parametrize('address', [None, '10.0.0.1'])
-def test_what_srun_tells(address, tmp_path, monkeypatch):
+def test_what_srun_tells(address, told, tmp_path, monkeypatch):
     """The second task of two; an address that the user has set stays."""
-    for name in ('RANK', 'MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE',
-                 'LOCAL_RANK'):
-        # Set first, so that what is written here is taken back.
-        monkeypatch.setenv(name, '')
-        monkeypatch.delenv(name)
     if address:
         monkeypatch.setenv('MASTER_ADDR', address)
     monkeypatch.setenv(
@@ -92,9 +98,23 @@ def test_what_srun_tells(address, tmp_path, monkeypatch):
             STEP_NODELIST='node').items():
         monkeypatch.setenv(f'SLURM_{name}', value)
     _take_over_from_slurm()
-    names = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
-    assert [os.environ[name] for name in names
-            ] == ['1', '0', '2', address or '127.0.0.1', '29500']
+    assert told() == ['1', '0', '2', address or '127.0.0.1', '29500']
+
+
+@pytest.mark.parametrize(('here', 'address', 'found'), [
+    ('2', None, '127.0.0.1'),
+    ('2', '10.0.0.1', '10.0.0.1'),
+    ('1', '10.0.0.1', '10.0.0.1'),
+    ('1', None, None),  # Which of two machines, it does not tell.
+])
+def test_what_mpirun_tells(here, address, found, told, monkeypatch):
+    if address:
+        monkeypatch.setenv('MASTER_ADDR', address)
+    for name, value in dict(
+            SIZE='2', RANK='1', LOCAL_RANK='0', LOCAL_SIZE=here).items():
+        monkeypatch.setenv(f'OMPI_COMM_WORLD_{name}', value)
+    _take_over_from_mpi()
+    assert told() == ['1', '0', '2', found, '29500']
 
 
 # No other accelerator is here: the processes are told of one.

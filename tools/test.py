@@ -9,6 +9,7 @@ from typing import Sequence
 
 from command_line.building import named_field
 from command_line.configs import Options, load_config
+from command_line.ranks import check_master, rank_of
 from command_line.refusals import one_line
 from mmengine.config import Config
 from mmengine.evaluator import DumpResults
@@ -50,12 +51,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='how the processes were started (default: none)')
-    # torch.distributed.launch passes it; torchrun sets LOCAL_RANK instead.
+    # torch.distributed.launch passes it; others set variables instead.
     parser.add_argument(
         '--local_rank',
         '--local-rank',
         type=int,
-        default=0,
+        default=rank_of('LOCAL_RANK'),
         help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
@@ -92,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line('test.py'):
         cfg = load_config(args.config, args.cfg_options)
         cfg.launcher = args.launcher
+        check_master(args.launcher)
         if args.work_dir:
             cfg.work_dir = args.work_dir
         elif cfg.get('work_dir') is None:

@@ -17,6 +17,7 @@ from command_line.preflight import (
     check_work_dir,
     check_wrapper,
 )
+from command_line.ranks import check_master, rank_of
 from command_line.refusals import one_line
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -90,12 +91,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='how the processes were started (default: none)')
-    # torch.distributed.launch passes it; torchrun sets LOCAL_RANK instead.
+    # torch.distributed.launch passes it; others set variables instead.
     parser.add_argument(
         '--local_rank',
         '--local-rank',
         type=int,
-        default=0,
+        default=rank_of('LOCAL_RANK'),
         help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -180,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         told = cfg.get('resume', False), cfg.get('load_from')
         if args.resume == 'auto':
             cfg.resume, cfg.load_from = True, None
+        check_master(args.launcher)
         check_data(cfg, args.config)
         check_strategy(cfg)
         check_work_dir(cfg.work_dir)

@@ -12,6 +12,12 @@ from .total_batch import check_lr_of_total, resolve
 # Where each launcher tells the number of processes.
 WORLD_SIZE = dict(
     pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
+# What started this very process as one of several: the variable that counts
+# them, one that nothing else sets, and the launcher's name.
+STARTED = dict(
+    torchrun=('WORLD_SIZE', 'TORCHELASTIC_RUN_ID', 'pytorch'),
+    srun=('SLURM_STEP_NUM_TASKS', 'SLURM_PROCID', 'slurm'),
+    mpirun=('OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_RANK', 'mpi'))
 
 
 def world_size(launcher: str | None) -> int:
@@ -25,18 +31,19 @@ def world_size(launcher: str | None) -> int:
         int: At least 1.
 
     Raises:
-        ValueError: If the launcher does not tell it, or is none while torchrun
-            has started several processes: each would train on its own.
+        ValueError: If the launcher does not tell it, or is none while several
+            processes were started: each would train on its own.
     """
     if launcher is None:
         launcher = infer_launcher()
     if launcher == 'none':
-        started = int(os.environ.get('WORLD_SIZE', 1))
-        if started > 1 and 'TORCHELASTIC_RUN_ID' in os.environ:
-            raise ValueError(
-                f"launcher='none', but torchrun started {started} processes, "
-                'which would train apart from each other: add --launcher '
-                "pytorch, or set launcher='pytorch'")
+        for started_by, (variable, proof, name) in STARTED.items():
+            started = int(os.environ.get(variable, 1))
+            if started > 1 and proof in os.environ:
+                raise ValueError(
+                    f"launcher='none', but {started_by} started {started} "
+                    'processes, which would train apart from each other: add '
+                    f"--launcher {name}, or set launcher='{name}'")
         return get_world_size()
     if launcher not in WORLD_SIZE:
         raise ValueError(f'launcher={launcher!r} is unknown: it must be none, '

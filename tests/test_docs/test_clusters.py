@@ -3,7 +3,12 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +117,58 @@ def srun_of(line, folder):
     srun.chmod(0o755)
     output = run('bash', '-c', f'PATH={folder}:$PATH; {line}')
     return re.search('^srun .*', output, re.M)[0]
+
+
+@pytest.fixture(name='mpirun')
+def _mpirun(monkeypatch):
+    """Open MPI, of which the default stack has a wheel."""
+    folder = Path(sys.executable).parent
+    if shutil.which('mpirun', path=folder) is None:
+        pytest.skip('Open MPI is not installed')
+    monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
+    # Tests in a container run as root.
+    monkeypatch.setenv('OMPI_ALLOW_RUN_AS_ROOT', '1')
+    monkeypatch.setenv('OMPI_ALLOW_RUN_AS_ROOT_CONFIRM', '1')
+    line = command(PAGE, 'mpirun ')
+    return re.sub('--host .*? ', '--host localhost:2 ', line)
+
+
+def test_mpirun_and_a_signal(mpirun, digits, tmp_path):
+    line = on_this_machine(
+        mpirun, free_port(), CONFIG=RETINANET, WORK_DIR=tmp_path)
+    with subprocess.Popen([*shlex.split(line), *options(digits)],
+                          cwd=ROOT,
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT,
+                          text=True) as process:
+        output = ''
+        for said in process.stdout:
+            output += said
+            if 'Epoch(train)' in said and 'Epoch(train)' not in output[:-len(
+                    said)]:
+                process.send_signal(signal.SIGUSR1)
+    assert process.returncode == 75, output
+    # The first rank alone logs.
+    split = 'total_batch_size=4: 2 processes x 2 samples x 1 micro-batch'
+    assert output.count(split) == 1
+    assert list(tmp_path.glob('preempted_iter_*.pth'))
+
+
+@pytest.mark.parametrize(('launcher', 'setting', 'message'), [
+    ('', 'seed=0', "launcher='none', but mpirun started 2 processes, which "
+     'would train apart from each other: add --launcher mpi'),
+    (' --launcher mpi', 'total_batch_size=1',
+     'total_batch_size=1 leaves some of 2 processes without a sample'),
+])
+def test_mpirun_is_told_once(launcher, setting, message, mpirun, digits,
+                             tmp_path):
+    line = on_this_machine(
+        mpirun, free_port(), CONFIG=RETINANET, WORK_DIR=tmp_path)
+    output = bash(
+        line.replace(' --launcher mpi', launcher),
+        *options(digits, setting),
+        status=1)
+    assert output.count(message) == 1
 
 
 @pytest.mark.skipif(

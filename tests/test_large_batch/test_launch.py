@@ -6,7 +6,8 @@ from agvm_mm.large_batch import resolve, resolve_here, world_size
 from agvm_mm.large_batch.launch import split_by_hand
 from tests.test_large_batch.test_iterations import config
 
-VARIABLES = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE',
+VARIABLES = ('WORLD_SIZE', 'SLURM_NTASKS', 'SLURM_STEP_NUM_TASKS',
+             'SLURM_PROCID', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_RANK',
              'OMPI_COMM_WORLD_LOCAL_RANK', 'TORCHELASTIC_RUN_ID')
 
 
@@ -23,6 +24,8 @@ def _no_launcher(monkeypatch):
     ('mpi', dict(OMPI_COMM_WORLD_SIZE='4'), 4),
     # An allocation, or a pod, in which a single process was started.
     ('none', dict(SLURM_NTASKS='16'), 1),
+    ('none', dict(SLURM_STEP_NUM_TASKS='1', SLURM_PROCID='0'), 1),
+    ('none', dict(OMPI_COMM_WORLD_SIZE='1', OMPI_COMM_WORLD_RANK='0'), 1),
     ('none', dict(WORLD_SIZE='2'), 1),
     ('none', dict(WORLD_SIZE='1', TORCHELASTIC_RUN_ID='none'), 1),
     (None, dict(WORLD_SIZE='8'), 8),
@@ -46,11 +49,18 @@ def test_a_launcher_that_tells_nothing(launcher, message):
         world_size(launcher)
 
 
-def test_torchrun_without_a_launcher(monkeypatch):
-    monkeypatch.setenv('WORLD_SIZE', '2')
-    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'none')
-    with pytest.raises(
-            ValueError, match=r'torchrun started 2 .*--launcher pytorch'):
+@pytest.mark.parametrize(('env', 'message'), [
+    (dict(WORLD_SIZE='2', TORCHELASTIC_RUN_ID='none'),
+     r'torchrun started 2 .*--launcher pytorch'),
+    (dict(SLURM_STEP_NUM_TASKS='8', SLURM_PROCID='3'),
+     r'srun started 8 .*--launcher slurm'),
+    (dict(OMPI_COMM_WORLD_SIZE='4', OMPI_COMM_WORLD_RANK='0'),
+     r'mpirun started 4 .*--launcher mpi'),
+])
+def test_several_processes_without_a_launcher(env, message, monkeypatch):
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
         world_size('none')
 
 

@@ -13,6 +13,7 @@ from typing import Iterator
 import agvm_mm
 
 from .agents import SAID
+from .ranks import rank_of
 
 # Of a launcher that asks for the reason.
 ERROR_FILE = 'TORCHELASTIC_ERROR_FILE'
@@ -44,7 +45,7 @@ def one_line(tool: str) -> Iterator[None]:
         said = f'{tool}: {error}'
         each_machine = isinstance(error, OSError)
         _tell_launcher(said)
-        first = _rank('LOCAL_RANK' if each_machine else 'RANK') == 0
+        first = rank_of('LOCAL_RANK' if each_machine else 'RANK') == 0
         if not first and ERROR_FILE in os.environ:
             # The launcher ends all ranks with the first that ends, and the
             # one that is to tell may be slower.
@@ -61,13 +62,6 @@ def raised_by_us(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and os.path.abspath(
         frames[-1].filename).startswith(OWN)
-
-
-def _rank(variable: str) -> int:
-    slurm = dict(RANK='SLURM_PROCID', LOCAL_RANK='SLURM_LOCALID')[variable]
-    step = int(os.environ.get('SLURM_STEP_NUM_TASKS', 1)) > 1
-    return int(os.environ.get(variable)
-               or (os.environ.get(slurm, 0) if step else 0))
 
 
 def _tell_launcher(said: str) -> None:

@@ -10,6 +10,7 @@ from command_line.building import named_field
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, RUNNERS
+from mmengine.runner import Runner
 
 from tests.commands import ROOT
 
@@ -84,6 +85,26 @@ def test_the_field_that_a_library_could_not_build(field, change, error,
 def test_an_entry_of_a_list(place, at, config):
     with pytest.raises(ValueError, match=rf'^{re.escape(at)} cannot be built'):
         train(config, **{place: [dict(type='Gone')]})
+
+
+NEW_STYLE = """
+from mmdet.datasets import CocoDataset
+from mmengine.dataset import DefaultSampler
+
+train_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type=DefaultSampler),
+    dataset=dict(type=CocoDataset, ann_file='gone.json', pipeline=[]))
+"""
+
+
+def test_a_config_in_the_new_style(tmp_path):
+    (tmp_path / 'config.py').write_text(NEW_STYLE)
+    cfg = Config.fromfile(tmp_path / 'config.py')
+    message = r'^train_dataloader\.dataset cannot be built: .*gone'
+    with pytest.raises(FileNotFoundError, match=message), named_field(cfg):
+        Runner.build_dataloader(cfg.train_dataloader)
 
 
 @pytest.mark.parametrize('settings', [

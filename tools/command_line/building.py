@@ -67,7 +67,8 @@ def _field_of(error: BaseException, cfg: Config) -> str | None:
                 return None
             continue
         setting = frames[index].f_locals['cfg']
-        found = list(_places(cfg.to_dict(), setting, ''))
+        # By items(), types of a config in the new style are classes.
+        found = list(_places(dict(cfg.items()), setting, ''))
         same = [place for place, equal in found if equal]
         # A model gives its parts more than the config does: then the type
         # tells, if there is one of it.

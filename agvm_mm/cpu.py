@@ -105,8 +105,9 @@ def _take_over_from_mpi() -> None:
 
 
 def _init_gloo() -> None:
-    _take_over_from_slurm()
+    # First: within a job of Slurm, srun may have started mpirun's daemons.
     _take_over_from_mpi()
+    _take_over_from_slurm()
     launched = all(
         name in os.environ
         for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'))

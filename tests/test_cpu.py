@@ -113,7 +113,11 @@ def test_what_mpirun_tells(here, address, found, told, monkeypatch):
     for name, value in dict(
             SIZE='2', RANK='1', LOCAL_RANK='0', LOCAL_SIZE=here).items():
         monkeypatch.setenv(f'OMPI_COMM_WORLD_{name}', value)
+    # Of srun, which started the daemons of mpirun.
+    monkeypatch.setenv('SLURM_STEP_NUM_TASKS', '2')
+    monkeypatch.setenv('SLURM_PROCID', '0')
     _take_over_from_mpi()
+    _take_over_from_slurm()
     assert told() == ['1', '0', '2', found, '29500']
 
 

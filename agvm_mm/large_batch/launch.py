@@ -13,11 +13,12 @@ from .total_batch import check_lr_of_total, resolve
 WORLD_SIZE = dict(
     pytorch='WORLD_SIZE', slurm='SLURM_NTASKS', mpi='OMPI_COMM_WORLD_SIZE')
 # What started this very process as one of several: the variable that counts
-# them, one that nothing else sets, and the launcher's name.
+# them, one that nothing else sets, and the launcher's name. Within a job of
+# Slurm, srun may have started the daemons of the others.
 STARTED = dict(
     torchrun=('WORLD_SIZE', 'TORCHELASTIC_RUN_ID', 'pytorch'),
-    srun=('SLURM_STEP_NUM_TASKS', 'SLURM_PROCID', 'slurm'),
-    mpirun=('OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_RANK', 'mpi'))
+    mpirun=('OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_RANK', 'mpi'),
+    srun=('SLURM_STEP_NUM_TASKS', 'SLURM_PROCID', 'slurm'))
 
 
 def world_size(launcher: str | None) -> int:

@@ -56,6 +56,10 @@ def test_a_launcher_that_tells_nothing(launcher, message):
      r'srun started 8 .*--launcher slurm'),
     (dict(OMPI_COMM_WORLD_SIZE='4', OMPI_COMM_WORLD_RANK='0'),
      r'mpirun started 4 .*--launcher mpi'),
+    # As mpirun's daemons pass on what srun has told them.
+    (dict(OMPI_COMM_WORLD_SIZE='4', OMPI_COMM_WORLD_RANK='0',
+          SLURM_STEP_NUM_TASKS='2', SLURM_PROCID='1'),
+     r'mpirun started 4 .*--launcher mpi'),
 ])
 def test_several_processes_without_a_launcher(env, message, monkeypatch):
     for name, value in env.items():

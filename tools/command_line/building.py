@@ -32,8 +32,8 @@ def named_field(cfg: Config) -> Iterator[None]:
         cfg (Config): Of the run.
 
     Raises:
-        FileNotFoundError: If an OSError was raised.
-        ValueError: If another error of a wrong setting was.
+        OSError: If it is of a file or a library, which one machine may lack.
+        ValueError: If it is another error of a wrong setting.
     """
     try:
         yield
@@ -41,7 +41,8 @@ def named_field(cfg: Config) -> Iterator[None]:
         field = None if raised_by_us(error) else _field_of(error, cfg)
         if field is None:
             raise
-        kind = FileNotFoundError if isinstance(error, OSError) else ValueError
+        missing = isinstance(error, (ImportError, OSError))
+        kind = OSError if missing else ValueError
         raise kind(f'{field} cannot be built: {told(error)}') from error
 
 

@@ -1,5 +1,6 @@
 import dis
 import functools
+import gc
 import logging
 import os
 import types
@@ -7,13 +8,12 @@ from unittest import mock
 
 import pytest
 import torch
-from mmengine.config import utils as config_utils
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.utils import is_installed
 
 from agvm_mm.datasets import write_digits
 
-from . import amp, commands
+from . import amp, commands, once
 
 # What the tests train is small: threads wait for each other longer than they
 # compute, and the longer the more processes there are.
@@ -31,6 +31,7 @@ MMSEG = ('mmseg', 'semantic-fpn', 'upernet', 'ade20k', 'a_split_by_hand',
          'a_training_without_a_log_to_report', 'no_image_ends_so')
 
 
+@functools.lru_cache(None)
 def calls(function, helper):
     """Whether a function names a helper, itself or by others in tests/."""
     todo, seen = [function], set()
@@ -87,6 +88,11 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
+def pytest_collection_finish():
+    """Who looks through all objects need not look at what was imported."""
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """A mark that is missing is an error: only slow tests start trainings."""
@@ -94,11 +100,9 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _read_metafiles_once():
-    """MMEngine parses the YAML of a whole zoo for each config that inherits"""
+def _once():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config_utils, 'load',
-                      functools.lru_cache(None)(config_utils.load))
+        once.allow(patch.setattr)
         yield
 
 

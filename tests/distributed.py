@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from . import once
+
 # Ranks are forked from a server that has imported these, and run nothing.
 # An optimizer imports torch._dynamo, and a runner matplotlib: seconds each.
 multiprocessing.set_forkserver_preload([
@@ -47,6 +49,7 @@ def run_ranks(function, num_ranks, *args, device='cpu'):
 
 
 def _run(rank, function, num_ranks, folder, device, args):
+    once.allow(setattr)
     torch.set_num_threads(1)
     if device == 'cuda':
         torch.cuda.set_device(rank)

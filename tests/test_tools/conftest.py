@@ -1,6 +1,7 @@
 import pytest
 import torch
 from studies.efficientnet_lite import EfficientNetLite0
+from train import main
 
 from tests.commands import RETINANET, train_two_processes
 
@@ -10,6 +11,23 @@ def _trained(digits, tmp_path_factory):
     """Work dir of a RetinaNet, two epochs over two processes, and its log."""
     work_dir = tmp_path_factory.mktemp('work_dirs') / 'whole'
     return work_dir, train_two_processes(RETINANET, work_dir, 2, digits)
+
+
+@pytest.fixture(name='train')
+def _train(tmp_path, monkeypatch):
+    """Runs train.py in this process; its last arguments are settings."""
+    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD',
+                 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.setenv(name, '0')
+
+    def train(config, *arguments, work_dir=tmp_path):
+        main([
+            str(config), '--work-dir',
+            str(work_dir), *map(str, arguments),
+            f'visualizer.name={tmp_path.name}'
+        ])
+
+    return train
 
 
 @pytest.fixture(name='published')

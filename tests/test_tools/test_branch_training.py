@@ -78,12 +78,16 @@ def test_a_branch_has_the_state_and_settings_of_its_own(kind):
         assert (theirs['step'], ours['step']) == (4, 1)
 
 
-def test_a_real_training_is_branched(digits, tmp_path):
+def test_a_real_training_is_branched(digits, tmp_path, train):
     """Two batches of two micro-batches and four, two updates and one."""
     small = without('agvm', options(digits))
     work_dir = tmp_path / 'training'
-    run('python', 'tools/train.py', SGD, '--work-dir', work_dir, *small,
-        'train_cfg.max_epochs=1', 'train_cfg.val_interval=10')
+    train(
+        SGD,
+        *small,
+        'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=10',
+        work_dir=work_dir)
     checkpoint = work_dir / 'epoch_1.pth'
     saved = load(checkpoint)['optimizer']
     # A wrapper without AGVM holds them in the model's order.

@@ -4,11 +4,14 @@ import pytest
 from tests.commands import RETINANET, free_port, options, run
 
 
-def test_test_tools(trained, digits, tmp_path, monkeypatch):
+def test_test_tools(train, digits, tmp_path):
     from test import main  # tools/test.py
-    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'):
-        monkeypatch.setenv(name, '0')
-    checkpoint = trained[0] / 'epoch_2.pth'
+    train(
+        RETINANET,
+        *options(digits, 'train_cfg.max_epochs=1',
+                 'train_cfg.val_interval=10'),
+        work_dir=tmp_path / 'trained')
+    checkpoint = tmp_path / 'trained/epoch_1.pth'
     out = tmp_path / 'predictions.pkl'
     # A total batch that no process can run is for the training to refuse, and
     # its data are not needed; a config is dumped as it was resumed.
@@ -16,7 +19,7 @@ def test_test_tools(trained, digits, tmp_path, monkeypatch):
         str(RETINANET),
         str(checkpoint), '--work-dir',
         str(tmp_path), '--out',
-        str(out), *options(digits, f'visualizer.name={tmp_path.name}',
+        str(out), *options(digits, f'visualizer.name={tmp_path.name}-test',
                            'total_batch_size=1', 'resume=True',
                            'train_dataloader.dataset.data_root=gone')
     ])

@@ -17,23 +17,19 @@ train_dataloader = dict(dataset=dict(pipeline=[
 """
 
 
-def test_faster_rcnn_goes_on_in_mid_epoch(digits, tmp_path):
+def test_faster_rcnn_goes_on_in_mid_epoch(digits, tmp_path, train):
     config = tmp_path / 'config.py'
     config.write_text(AUGMENTED)
-
-    def train(work_dir, *arguments):
-        return run(
-            'python', 'tools/train.py', config, '--work-dir', work_dir,
-            *arguments,
-            *options(digits, 'train_cfg.max_epochs=2',
-                     'default_hooks.checkpoint.by_epoch=False',
-                     'default_hooks.checkpoint.max_keep_ckpts=-1'))
-
-    train(tmp_path / 'whole')
+    settings = options(digits, 'train_cfg.max_epochs=2',
+                       'train_cfg.val_interval=10',
+                       'default_hooks.checkpoint.by_epoch=False',
+                       'default_hooks.checkpoint.max_keep_ckpts=-1')
+    train(config, *settings, work_dir=tmp_path / 'whole')
     # After the second of four updates of the first epoch.
     (tmp_path / 'cut').mkdir()
     middle = shutil.copy(tmp_path / 'whole' / 'iter_4.pth', tmp_path / 'cut')
-    output = train(tmp_path / 'cut', '--resume', middle)
+    output = run('python', 'tools/train.py', config, '--work-dir',
+                 tmp_path / 'cut', '--resume', middle, *settings)
     assert 'resumed epoch: 0, iter: 4' in output
     # A line after each update, of two micro-batches.
     assert '[1][6/8]' in output

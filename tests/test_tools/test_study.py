@@ -195,8 +195,8 @@ def test_run_and_report(write, tmp_path):
         f"_base_ = '{ROOT}/configs/study/faster-rcnn_r18_fpn_digits.py'\n"
         f"model = dict(backbone=dict(init_cfg=dict(checkpoint='{weights}')))")
     study = write(
-        entry(method=['sgd', 'agvm-sgd'], batch=4),
-        entry(method='sgd', batch=[4], lr='best', split='test'),
+        entry(method='agvm-sgd', batch=4),
+        entry(method='agvm-sgd', batch=[4], lr='best', split='test'),
         data=dict(
             root=str(tmp_path / 'data'),
             num_train=32,
@@ -227,9 +227,8 @@ def test_run_and_report(write, tmp_path):
     assert f'{weights} is missing, and is made' in output
     found = {p.stem: json.loads(p.read_text()) for p in results.iterdir()}
     assert sorted(found) == [
+        'faster-rcnn_agvm-sgd_bs4_lr0.02_seed0_test',
         'faster-rcnn_agvm-sgd_bs4_lr0.02_seed0_val',
-        'faster-rcnn_sgd_bs4_lr0.02_seed0_test',
-        'faster-rcnn_sgd_bs4_lr0.02_seed0_val',
     ]
     for one in found.values():
         assert [epoch for epoch, _ in one['metric']] == [1, 2]

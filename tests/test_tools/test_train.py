@@ -10,7 +10,6 @@ import torch
 from command_line.preflight import check_data
 from mmengine.config import Config
 from reports.reading import read_run
-from train import main
 
 from tests.commands import (
     RETINANET,
@@ -66,23 +65,23 @@ def test_resume_gives_the_bits_of_the_uninterrupted_run(
         assert torch.equal(tensor, cut['state_dict'][name]), name
 
 
-def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
+def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path, train):
     """One process of 8 micro-batches, and two of 4, are the same training."""
     settings = without(
         'batch_size',
         options(digits, 'train_cfg.max_epochs=2', 'train_cfg.val_interval=10',
                 'default_hooks.checkpoint.interval=2'))
-    for processes in (1, 2):
-        run('bash',
-            'tools/dist_train.sh',
-            RETINANET,
-            processes,
-            '--samples-per-gpu',
-            2,
-            '--work-dir',
-            tmp_path / str(processes),
-            *settings,
-            PORT=free_port())
+    most = ('--samples-per-gpu', 2)
+    train(RETINANET, *most, *settings, work_dir=tmp_path / '1')
+    run('bash',
+        'tools/dist_train.sh',
+        RETINANET,
+        2,
+        *most,
+        '--work-dir',
+        tmp_path / '2',
+        *settings,
+        PORT=free_port())
     alone, shared = (scalars(tmp_path / name) for name in '12')
     # 16 images are one update, and one log line, of 8 replicas.
     assert [row['step'] for row in alone] == [8, 16]
@@ -100,22 +99,6 @@ def test_the_total_batch_is_kept_by_accumulation(digits, tmp_path):
         if 'running_' not in name and 'num_batches' not in name:
             torch.testing.assert_close(
                 tensor, two['state_dict'][name], rtol=1e-4, atol=1e-6)
-
-
-@pytest.fixture(name='train')
-def _train(tmp_path, monkeypatch):
-    """Runs train.py in this process; its last arguments are settings."""
-    for name in ('LOCAL_RANK', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD',
-                 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
-        monkeypatch.setenv(name, '0')
-
-    def train(config, *arguments):
-        main([
-            str(config), '--work-dir',
-            str(tmp_path), *arguments, f'visualizer.name={tmp_path.name}'
-        ])
-
-    return train
 
 
 @pytest.mark.parametrize(('setting', 'arguments', 'message'), [

@@ -76,6 +76,23 @@ def test_the_field_that_a_library_could_not_build(field, change, error,
         train(config, **{f'{field}.{key}': v for key, v in change.items()})
 
 
+@pytest.mark.parametrize('runner', ['Runner', 'FlexibleRunner'])
+@pytest.mark.parametrize(('field', 'change', 'error'), [
+    ('log_level', 'LOUD', "KeyError: 'LOUD'"),
+    ('randomness', dict(sed=1), "TypeError: .*'sed'"),
+    ('randomness', dict(seed='one'), 'TypeError'),
+    ('env_cfg', dict(mp_cfg=dict(mp_start_method='x')), 'ValueError: .*x'),
+])
+def test_a_setting_without_a_type(field, change, error, runner, config):
+    with pytest.raises(ValueError, match=f'^{field} cannot be set: {error}'):
+        train(
+            config,
+            runner_type=runner,
+            # Of the logger, which may be there.
+            experiment_name=f'{field}-{change}-{runner}',
+            **{field: change})
+
+
 @pytest.mark.parametrize(('place', 'at'), [
     ('train_dataloader.dataset.pipeline', 'train_dataloader.dataset.'
      'pipeline[0]'),

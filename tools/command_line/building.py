@@ -15,6 +15,14 @@ from .refusals import OWN, raised_by_us
 # What a setting that is wrong ends in, wherever it is first used.
 ERRORS = (AssertionError, AttributeError, ImportError, KeyError, OSError,
           TypeError, ValueError)
+# Settings without a type, by the methods of MMEngine's runners and strategies
+# that take them.
+METHODS = dict(
+    setup_env='env_cfg',
+    _setup_env='env_cfg',
+    set_randomness='randomness',
+    _set_randomness='randomness',
+    build_logger='log_level')
 INSTALLED = tuple({sysconfig.get_path(name) for name in ('purelib', 'platlib',
                                                          'stdlib')})
 
@@ -43,7 +51,10 @@ def named_field(cfg: Config) -> Iterator[None]:
             raise
         missing = isinstance(error, (ImportError, OSError))
         kind = OSError if missing else ValueError
-        raise kind(f'{field} cannot be built: {told(error)}') from error
+        raise kind(
+            f'{field} cannot be '
+            f'{"set" if field in METHODS.values() else "built"}: '
+            f'{told(error)}') from error
 
 
 def told(error: BaseException) -> str:
@@ -60,29 +71,35 @@ def told(error: BaseException) -> str:
 
 
 def _field_of(error: BaseException, cfg: Config) -> str | None:
-    """The innermost setting that was being built; None if it is not known."""
+    """The innermost setting that was being used; None if it is not known."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for index in reversed(range(len(frames))):
-        if frames[index].f_code is not build_from_cfg.__code__:
-            if not _is_library(frames[index]):
-                return None
-            continue
-        setting = frames[index].f_locals['cfg']
-        # By items(), types of a config in the new style are classes.
-        found = list(_places(dict(cfg.items()), setting, ''))
-        same = [place for place, equal in found if equal]
-        # A model gives its parts more than the config does: then the type
-        # tells, if there is one of it.
-        if same or len(found) == 1:
-            return (same or [found[0][0]])[0]
+    # A method that is given wrong arguments is named, and has no frame.
+    called = str(error).partition('()')[0].rpartition('.')[2]
+    if called in METHODS and _is_library(frames[-1]):
+        return METHODS[called]
+    for frame in reversed(frames):
+        if frame.f_code is build_from_cfg.__code__:
+            setting = frame.f_locals['cfg']
+            # By items(), types of a config in the new style are classes.
+            found = list(_places(dict(cfg.items()), setting, ''))
+            same = [place for place, equal in found if equal]
+            # A model gives its parts more than the config does: then the type
+            # tells, if there is one of it.
+            if same or len(found) == 1:
+                return (same or [found[0][0]])[0]
+        elif not _is_library(frame):
+            return None
+        elif frame.f_code.co_name in METHODS:
+            return METHODS[frame.f_code.co_name]
     return None
 
 
 def _is_library(frame: FrameType) -> bool:
     """Whether code was installed; a library of OpenMMLab may be a clone."""
     package = frame.f_globals.get('__name__', '').partition('.')[0]
-    return package.startswith('mm') or frame.f_code.co_filename.startswith(
-        (*INSTALLED, *OWN))
+    # Cython's frames name a source that is not there.
+    file = frame.f_globals.get('__file__') or frame.f_code.co_filename
+    return package.startswith('mm') or file.startswith((*INSTALLED, *OWN))
 
 
 def _places(config: Any, setting: Any, at: str) -> Iterator[tuple[str, bool]]:

@@ -30,6 +30,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from mmengine import device
+from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
@@ -57,6 +58,17 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
             module = revert_sync_batchnorm(module)
             _live_wrappers.add(self)
         super().__init__(module, **kwargs)
+
+
+def wrap_on_cpus(cfg: Config) -> None:
+    """Let a config that names no wrapper run on several processes of CPUs.
+
+    Args:
+        cfg (Config): With its launcher; it is changed where no GPU is.
+    """
+    if cfg.launcher != 'none' and not torch.cuda.is_available():
+        cfg.setdefault('model_wrapper_cfg',
+                       dict(type='CPUDistributedDataParallel'))
 
 
 def _check_device() -> None:

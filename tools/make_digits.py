@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             size=args.size,
             seed=args.seed,
             progress=lambda jobs: track(jobs, description='Digits'))
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         sys.exit(f'make_digits.py: {error}')
     print(f'Digits: {args.images} training, {args.val_images} validation and '
           f'{args.test_images} test images in {root}')

@@ -15,7 +15,6 @@ from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 
-import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
 from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
@@ -23,11 +22,12 @@ from agvm_mm.compat.checkpoint import (
     refusal,
 )
 from agvm_mm.compat.shards import let_runners_load
+from agvm_mm.cpu import wrap_on_cpus
 from agvm_mm.large_batch.settings import type_name
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments of mmdet's own tools/test.py."""
+    """The arguments of mmdet's own tools/test.py, but those that draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'config',
@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line('test.py'):
         cfg = load_config(args.config, args.cfg_options)
         cfg.launcher = args.launcher
+        wrap_on_cpus(cfg)
         check_master(args.launcher)
         if args.work_dir:
             cfg.work_dir = args.work_dir

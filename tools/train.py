@@ -8,7 +8,6 @@ import pickle
 from pathlib import Path
 from typing import Sequence
 
-import torch
 from command_line.agents import ROUND
 from command_line.building import named_field
 from command_line.configs import Options, load_config, samples_per_gpu
@@ -26,7 +25,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from report import check_plotly, read_runs, write_report
 
-import agvm_mm.cpu  # noqa: F401  (where there is no GPU)
 from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
@@ -34,6 +32,7 @@ from agvm_mm.compat.checkpoint import (
     force_safe_loading,
     refusal,
 )
+from agvm_mm.cpu import wrap_on_cpus
 from agvm_mm.engine.mixed_precision import use_mixed_precision
 from agvm_mm.engine.runner import check_strategy
 from agvm_mm.large_batch import find_samples, resolve_here
@@ -129,9 +128,7 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg.load_from = args.resume
     if args.samples_per_gpu is not None:
         cfg.max_samples_per_gpu = args.samples_per_gpu
-    if args.launcher != 'none' and not torch.cuda.is_available():
-        cfg.setdefault('model_wrapper_cfg',
-                       dict(type='CPUDistributedDataParallel'))
+    wrap_on_cpus(cfg)
     return cfg
 
 

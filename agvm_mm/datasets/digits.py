@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Callable, Iterable
 
 import numpy as np
-from sklearn.datasets import load_digits, load_sample_images
 
 from .compose import compose
 from .labels import SplitWriter
@@ -62,6 +61,7 @@ def write_digits(root: str | Path,
         Path: ``root``.
 
     Raises:
+        ImportError: If scikit-learn is not installed.
         ValueError: If an argument is out of its range, or if ``root`` holds
             something else; nothing is changed then.
     """
@@ -103,6 +103,12 @@ def write_digits(root: str | Path,
 
 def _write(root: Path, counts: dict[str, int], size: int, seed: int,
            progress: Callable[[Iterable], Iterable]) -> None:
+    try:
+        from sklearn.datasets import load_digits, load_sample_images
+    except ImportError as error:
+        raise ImportError(
+            'Digits is made of the images in scikit-learn, which is not '
+            'installed: pip install scikit-learn') from error
     data = load_digits()
     photos = [image[..., ::-1] for image in load_sample_images().images]
     order = np.random.default_rng(seed).permutation(len(data.images))

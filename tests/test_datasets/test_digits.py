@@ -1,6 +1,8 @@
 import json
+import sys
 
 import cv2
+import make_digits
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
@@ -197,3 +199,11 @@ def test_bad_arguments(tmp_path, bad):
     with pytest.raises(ValueError, match=f'{name}=.* is not allowed'):
         write_digits(tmp_path / 'digits', **bad)
     assert not list(tmp_path.iterdir())
+
+
+def test_without_scikit_learn(tmp_path, monkeypatch):
+    """Which nothing else needs: the module is hidden."""
+    monkeypatch.setitem(sys.modules, 'sklearn.datasets', None)
+    with pytest.raises(
+            SystemExit, match=r'^make_digits\.py: .* pip install scikit'):
+        make_digits.main([str(tmp_path / 'digits')])

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from command_line.building import named_field
+from mmdet.evaluation.metrics import coco_panoptic_metric
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, RUNNERS
@@ -74,6 +75,17 @@ def test_the_field_that_a_library_could_not_build(field, change, error,
     with pytest.raises((OSError, ValueError),
                        match=f'^{re.escape(field)} cannot be built: {error}'):
         train(config, **{f'{field}.{key}': v for key, v in change.items()})
+
+
+def test_a_library_that_a_metric_lacks(config, monkeypatch):
+    monkeypatch.setattr(coco_panoptic_metric, 'panopticapi', None)
+    with pytest.raises(
+            ValueError,
+            match=r'^val_evaluator cannot be built: RuntimeError: panopticapi '
+            'is not installed, please install it by'):
+        train(
+            config,
+            val_evaluator=dict(_delete_=True, type='CocoPanopticMetric'))
 
 
 @pytest.mark.parametrize('runner', ['Runner', 'FlexibleRunner'])

@@ -14,7 +14,7 @@ from .refusals import OWN, raised_by_us
 
 # What a setting that is wrong ends in, wherever it is first used.
 ERRORS = (AssertionError, AttributeError, ImportError, KeyError, OSError,
-          TypeError, ValueError)
+          RuntimeError, TypeError, ValueError)
 # Settings without a type, by the methods of MMEngine's runners and strategies
 # that take them.
 METHODS = dict(

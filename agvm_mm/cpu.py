@@ -63,12 +63,17 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
 def wrap_on_cpus(cfg: Config) -> None:
     """Let a config that names no wrapper run on several processes of CPUs.
 
+    Its settings are those of MMEngine's for GPUs.
+
     Args:
         cfg (Config): With its launcher; it is changed where no GPU is.
     """
-    if cfg.launcher != 'none' and not torch.cuda.is_available():
-        cfg.setdefault('model_wrapper_cfg',
-                       dict(type='CPUDistributedDataParallel'))
+    if (cfg.launcher != 'none' and not torch.cuda.is_available()
+            and cfg.get('model_wrapper_cfg') is None):
+        cfg.model_wrapper_cfg = dict(
+            type='CPUDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False))
 
 
 def _check_device() -> None:
@@ -86,7 +91,7 @@ def _take_over_from_slurm() -> None:
     """Tell torch what srun tells, as MMEngine does with a GPU."""
     # Of this very step: the variables of the job stand in its batch script
     # too, which is no rank of anything.
-    tasks = int(os.environ.get('SLURM_STEP_NUM_TASKS', 1))
+    tasks = int(os.environ.get('SLURM_STEP_NUM_TASKS') or 1)
     if tasks == 1 or 'RANK' in os.environ:
         return
     hosts = subprocess.run(
@@ -104,7 +109,7 @@ def _take_over_from_slurm() -> None:
 
 def _take_over_from_mpi() -> None:
     """Tell torch what Open MPI's mpirun tells, as MMEngine does with a GPU."""
-    tasks = os.environ.get('OMPI_COMM_WORLD_SIZE', '1')
+    tasks = os.environ.get('OMPI_COMM_WORLD_SIZE') or '1'
     if tasks == '1' or 'RANK' in os.environ:
         return
     if os.environ['OMPI_COMM_WORLD_LOCAL_SIZE'] == tasks:

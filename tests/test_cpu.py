@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
-from agvm_mm.cpu import _take_over_from_mpi, _take_over_from_slurm
+from agvm_mm.cpu import (
+    _take_over_from_mpi,
+    _take_over_from_slurm,
+    wrap_on_cpus,
+)
 from tests.slurm import stand_in
 
 pytestmark = pytest.mark.skipif(
@@ -119,6 +124,27 @@ def test_what_mpirun_tells(here, address, found, told, monkeypatch):
     _take_over_from_mpi()
     _take_over_from_slurm()
     assert told() == ['1', '0', '2', found, '29500']
+
+
+def test_what_is_empty_tells_nothing(told, monkeypatch):
+    monkeypatch.setenv('SLURM_STEP_NUM_TASKS', '')
+    monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '')
+    _take_over_from_mpi()
+    _take_over_from_slurm()
+    assert told() == [None] * 5
+
+
+@pytest.mark.parametrize(('launcher', 'changes', 'wrapper'), [
+    ('none', {}, None),
+    ('pytorch', dict(model_wrapper_cfg=dict(type='Own')), dict(type='Own')),
+    ('slurm', dict(model_wrapper_cfg=None, find_unused_parameters=True),
+     dict(type='CPUDistributedDataParallel', broadcast_buffers=False,
+          find_unused_parameters=True)),
+])  # yapf: disable
+def test_a_config_for_gpus_is_wrapped(launcher, changes, wrapper):
+    cfg = Config(dict(launcher=launcher, **changes))
+    wrap_on_cpus(cfg)
+    assert cfg.get('model_wrapper_cfg') == wrapper
 
 
 # No other accelerator is here: the processes are told of one.

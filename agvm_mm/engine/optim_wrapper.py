@@ -29,6 +29,8 @@ class AGVMAmpOptimWrapper(AGVMMixin, AmpOptimWrapper):
     _measures_partly = False
 
     def _inverse_scale(self) -> Tensor | None:
+        if not self.loss_scaler.is_enabled():  # as bfloat16 needs none
+            return None
         # By the scaler's own mark: a user may have called its unscale_(), to
         # clip in a way of their own.
         state = self.loss_scaler._per_optimizer_states.get(

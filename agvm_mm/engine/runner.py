@@ -137,25 +137,20 @@ class _TotalBatchMixin:
             print_log(_split(cfg), 'current')
         return super().train()  # type: ignore[misc]
 
-    def build_dataloader(self, dataloader: Any, *args: Any,
-                         **kwargs: Any) -> Any:
-        """The base class's.
+    def build_train_loop(self, loop: Any) -> Any:
+        """The base class's; a dataset without an image is told."""
+        with explain_empty('train_dataloader'):
+            return super().build_train_loop(loop)  # type: ignore[misc]
 
-        Args:
-            dataloader (dict or DataLoader): As a config states it.
-            *args: For the base class.
-            **kwargs: For the base class.
+    def build_val_loop(self, loop: Any) -> Any:
+        """The base class's; a dataset without an image is told."""
+        with explain_empty('val_dataloader'):
+            return super().build_val_loop(loop)  # type: ignore[misc]
 
-        Raises:
-            ValueError: If its dataset finds no image.
-        """
-        fields = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-        field = next(
-            (name for name in fields
-             if getattr(self, f'_{name}', None) is dataloader), 'a dataloader')
-        with explain_empty(field):
-            return super().build_dataloader(  # type: ignore[misc]
-                dataloader, *args, **kwargs)
+    def build_test_loop(self, loop: Any) -> Any:
+        """The base class's; a dataset without an image is told."""
+        with explain_empty('test_dataloader'):
+            return super().build_test_loop(loop)  # type: ignore[misc]
 
     def load_or_resume(self) -> None:
         """The base class's, from the newest checkpoint that is whole.

@@ -5,7 +5,7 @@ from typing import Callable
 
 from mmengine.config import Config
 
-from .plan import num_train_images, updates_per_epoch
+from .plan import epoch_updates
 from .rules import CountRule
 from .settings import wrappers_of
 from .warmup import warm_up_updates
@@ -68,6 +68,4 @@ def _warm_up(cfg: Config, name: str | None) -> int | None:
     try:
         return warm_up_updates(cfg, None, 1, name)
     except ValueError:  # it is stated in epochs
-        per_epoch = updates_per_epoch(
-            num_train_images(cfg), cfg.total_batch_size)
-        return warm_up_updates(cfg, per_epoch, 1, name)
+        return warm_up_updates(cfg, epoch_updates(cfg), 1, name)

@@ -102,7 +102,11 @@ def _scale_steps(scheduler: dict, stem: str, counts: CountRule) -> None:
     for key in keys:
         if scheduler.get(key) is not None:
             scheduler[key] = _scaled(scheduler[key], counts)
-    if 'end' not in keys or end - begin < 2:
+    if 'end' not in keys:
+        if stem == 'Exponential':
+            scheduler['gamma'] = short(scheduler['gamma']**counts.k)
+        return
+    if end - begin < 2:
         return
     # What rises in two steps and more rises in one at least, or it would stay
     # where it begins.

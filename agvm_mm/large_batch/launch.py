@@ -21,6 +21,26 @@ STARTED = dict(
     srun=('SLURM_STEP_NUM_TASKS', 'SLURM_PROCID', 'slurm'))
 
 
+def processes_told(variable: str) -> int:
+    """The processes that a launcher has written into the environment.
+
+    Args:
+        variable (str): Its name.
+
+    Returns:
+        int: 1 if it is not set, or empty.
+
+    Raises:
+        ValueError: If it is no number.
+    """
+    value = os.environ.get(variable) or '1'
+    if not value.isdecimal():
+        raise ValueError(f'{variable}={value} in the environment must be the '
+                         'number of processes, as a launcher sets it: unset '
+                         'it, or start this command with that launcher')
+    return int(value)
+
+
 def world_size(launcher: str | None) -> int:
     """The number of processes, as the launcher tells it.
 
@@ -39,8 +59,8 @@ def world_size(launcher: str | None) -> int:
         launcher = infer_launcher()
     if launcher == 'none':
         for started_by, (variable, proof, name) in STARTED.items():
-            started = int(os.environ.get(variable, 1))
-            if started > 1 and proof in os.environ:
+            started = processes_told(variable) if proof in os.environ else 1
+            if started > 1:
                 raise ValueError(
                     f"launcher='none', but {started_by} started {started} "
                     'processes, which would train apart from each other: add '
@@ -52,12 +72,12 @@ def world_size(launcher: str | None) -> int:
     if is_distributed():
         return get_world_size()
     variable = WORLD_SIZE[launcher]
-    if variable not in os.environ:
+    if not os.environ.get(variable):
         raise ValueError(
             f'launcher={launcher!r} (--launcher) expects {variable} in the '
             'environment: start this command with that launcher, or leave '
             '--launcher out for a single process')
-    return int(os.environ[variable])
+    return processes_told(variable)
 
 
 def split_by_hand(cfg: Config) -> bool:

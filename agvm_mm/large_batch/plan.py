@@ -86,7 +86,7 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
     if isinstance(loop, dict):
         key = 'max_iters' if 'max_iters' in loop else 'max_epochs'
         check_count(f'train_cfg.{key}', as_count(loop.get(key)))
-    cfg = resolve(cfg, world_size)
+    stated, cfg = cfg, resolve(cfg, world_size)
     wrapper = next(iter(wrappers_of(cfg).values()))
     accumulation = wrapper['accumulative_counts']
     if 'max_iters' in cfg.train_cfg:
@@ -94,8 +94,7 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
         updates = cfg.train_cfg.max_iters // accumulation
     else:
         epochs = cfg.train_cfg.max_epochs
-        per_epoch = updates_per_epoch(
-            num_train_images(cfg), cfg.total_batch_size)
+        per_epoch = epoch_updates(stated)
         updates = epochs * per_epoch
     return Plan(
         total_batch_size=cfg.total_batch_size,
@@ -168,6 +167,23 @@ def drops(rates: list[float]) -> list[int]:
     ]
 
 
+def epoch_updates(cfg: Config) -> int:
+    """The updates of an epoch of a config.
+
+    Args:
+        cfg (Config): States ``total_batch_size``; it is not resolved.
+
+    Raises:
+        FileNotFoundError: As :func:`num_train_images`, which counts them where
+            the config states no ``num_batch_per_epoch``.
+        ValueError: As that.
+    """
+    stated = cfg.train_dataloader.get('num_batch_per_epoch')
+    if stated is not None:
+        return stated
+    return updates_per_epoch(num_train_images(cfg), cfg.total_batch_size)
+
+
 def num_train_images(cfg: Config) -> int:
     """The images of a config's training set, as stated or as counted.
 
@@ -179,7 +195,7 @@ def num_train_images(cfg: Config) -> int:
     if stated is not None:
         check_count('num_train_images', stated)
         return stated
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     try:
         with explain_empty('train_dataloader'):
             return len(DATASETS.build(cfg.train_dataloader.dataset))

@@ -73,6 +73,15 @@ def with_agvm(cfg: Config | dict) -> bool:
     return any('agvm' in wrapper for wrapper in wrappers_of(cfg).values())
 
 
+def measures(wrapper: dict) -> bool:
+    """Whether a wrapper has AGVM, and does not switch it off by ``end=0``.
+
+    Args:
+        wrapper (dict): The settings of an optimizer wrapper.
+    """
+    return 'agvm' in wrapper and (wrapper['agvm'] or {}).get('end') != 0
+
+
 def schedulers_of(cfg: Config | dict,
                   name: str | None = None) -> list[tuple[str, dict]]:
     """The schedulers of a config, and where each is stated.

@@ -31,7 +31,7 @@ from .settings import (
     as_count,
     check_count,
     check_settings,
-    with_agvm,
+    measures,
     wrappers_of,
 )
 from .uneven import check_epochs, deal_unevenly
@@ -222,7 +222,7 @@ def fewest_replicas(cfg: Config) -> int:
     Args:
         cfg (Config): Of a run.
     """
-    return 2 if with_agvm(cfg) else 1
+    return 2 if any(map(measures, wrappers_of(cfg).values())) else 1
 
 
 def check_lr_of_total(cfg: Config | dict) -> None:

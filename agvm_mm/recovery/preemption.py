@@ -67,7 +67,8 @@ class PreemptionHook(Hook):
         for loop in (runner._train_loop, runner._val_loop):
             keep_workers(loop)
         self.signals.take()
-        self._earlier = self._saved_on_a_signal(runner)
+        if runner._resume:  # or they are another run's
+            self._earlier = self._saved_on_a_signal(runner)
 
     def before_train_iter(self, runner: Runner, *args: Any,
                           **kwargs: Any) -> None:

@@ -60,6 +60,19 @@ def test_amp_equals_single_precision(estimator, clip_grad, device,
 
 
 @pytest.mark.usefixtures('amp')
+def test_a_scaler_that_is_switched_off(device):
+    """As bfloat16 needs none: it is measured as with one."""
+    found = []
+    for enabled in (False, True):
+        model = ToyDetector().to(device)
+        wrapper = amp_wrapper(model, loss_scale=dict(enabled=enabled))
+        train(model, wrapper, 2, range(4), dtype=torch.float32)
+        found.append(wrapper.state_dict()['agvm']['lr_scale'])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert found[0]['neck'] != 1
+
+
+@pytest.mark.usefixtures('amp')
 @pytest.mark.parametrize('dtype', DTYPES)
 @pytest.mark.parametrize('estimator', ['replica', 'half_batch'])
 def test_autocast_is_near_single_precision(dtype, estimator, device):

@@ -45,6 +45,14 @@ def config(work_dir, name, runner_type='TotalBatchRunner', **more):
     return cfg
 
 
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+def test_the_class_builds_a_loader(runner_type, tmp_path):
+    """As scripts do by MMEngine's Runner, without one at hand."""
+    loader = config(tmp_path, runner_type).train_dataloader
+    built = RUNNERS.get(runner_type).build_dataloader(loader)
+    assert len(built) == 11  # of 21 images
+
+
 def train(rank, work_dir, runner_type, world_size):
     """As mmdet's own tools/train.py does; what :func:`train_toy` returns."""
     cfg = config(work_dir, f'{runner_type}_{world_size}', runner_type)

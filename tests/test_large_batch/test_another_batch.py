@@ -55,6 +55,16 @@ SCHEDULERS = {
 }  # yapf: disable
 
 
+@pytest.mark.parametrize('k', [4, 0.5])
+def test_what_decays_without_an_end_decays_as_far(k):
+    cfg = config(param_scheduler=dict(
+        type='ExponentialLR', gamma=0.998, by_epoch=False))
+    before, after = rates(cfg), rates(at_batch(cfg, int(32 * k))[0])
+    assert len(before) == k * len(after)
+    assert after[-1] / after[0] == pytest.approx(
+        before[-1] / before[0], rel=0.01)
+
+
 @pytest.mark.parametrize('rule', ['linear', 'square-root'])
 @pytest.mark.parametrize('k', [4, 0.5])
 @pytest.mark.parametrize('kind', SCHEDULERS)

@@ -30,6 +30,10 @@ def _no_launcher(monkeypatch):
     ('none', dict(WORLD_SIZE='1', TORCHELASTIC_RUN_ID='none'), 1),
     (None, dict(WORLD_SIZE='8'), 8),
     (None, {}, 1),
+    # As a container may leave them.
+    ('none', dict(WORLD_SIZE='', TORCHELASTIC_RUN_ID=''), 1),
+    ('none', dict(OMPI_COMM_WORLD_SIZE='', SLURM_STEP_NUM_TASKS=''), 1),
+    ('none', dict(WORLD_SIZE='all'), 1),
 ])
 def test_world_size(launcher, env, expected, monkeypatch):
     for name, value in env.items():
@@ -66,6 +70,12 @@ def test_several_processes_without_a_launcher(env, message, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message):
         world_size('none')
+
+
+def test_what_is_no_number_of_processes(monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', 'all')
+    with pytest.raises(ValueError, match=r'^WORLD_SIZE=all in the envi'):
+        world_size('pytorch')
 
 
 def test_a_stated_accumulation_is_a_split_by_hand():

@@ -108,6 +108,21 @@ class Asserts:
         raise AssertionError('no train.txt')
 
 
+def test_an_epoch_of_stated_batches_and_no_scope():
+    """As new-style configs state default_scope, and a loader cuts epochs."""
+    cfg = Config(dict(
+        default_scope=None, total_batch_size=4,
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        train_dataloader=dict(
+            batch_size=2, dataset=dict(type='ToyData'),
+            sampler=dict(type='DefaultSampler')),
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=3)))
+    assert make_plan(cfg, 1).updates_per_epoch == 6  # of 21 images
+    cfg.train_dataloader.num_batch_per_epoch = 2
+    planned = make_plan(cfg, 1)
+    assert (planned.updates_per_epoch, planned.updates) == (2, 6)
+
+
 @pytest.mark.parametrize(('settings', 'rate'), [
     (dict(type='AdamW'), 0.001),  # its class's default
     (dict(type='SGD', lr=0.5), 0.5),

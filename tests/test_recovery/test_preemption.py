@@ -213,6 +213,15 @@ def test_all_ranks_stop_at_one_update_and_go_on(tmp_path, ranks):
     assert one['meta']['updates'] == other['meta']['updates'] == 18
 
 
+def test_a_run_that_begins_anew_keeps_what_another_saved(tmp_path):
+    """Requeued without --resume: it may be all that there is."""
+    assert train(
+        tmp_path, by_epoch=False, hooks=[signalled()]) == [(PREEMPTED, 3)]
+    assert train(tmp_path, by_epoch=False) == [(0, 18)]
+    assert saved(tmp_path) == ['iter_18.pth', 'preempted_iter_4.pth']
+    assert latest(tmp_path) == 'iter_18.pth'
+
+
 def test_it_takes_the_place_of_an_earlier_one_of_its_name(tmp_path):
     """Of a run that began anew, or with other micro-batches."""
     for _ in range(2):

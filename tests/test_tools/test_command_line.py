@@ -4,12 +4,16 @@ import socket
 from argparse import ArgumentParser
 
 import pytest
+import torch
 from command_line.configs import Options, check_spelling, load_config
 from command_line.preflight import check_work_dir, check_wrapper
 from command_line.refusals import one_line
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
+from agvm_mm.large_batch import resolve
 from tests.commands import FASTER, RETINANET, ROOT, call, free_port, run
+from tests.toy import ToyDetector
 
 DETECTOR = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
@@ -104,6 +108,8 @@ def test_no_setting_of_others_is_taken_for_one_of_ours():
     # mmyolo's and mmdet's own names.
     check_spelling(Config(dict(
         train_batch_size_per_gpu=8, base_batch_size=16, batch_size=4,
+        samples_per_gpu=2, num_samples_per_gpu=2, val_batch_size=1,
+        local_batch_size=2,
         optim_wrapper=dict(type='OptimWrapper'))))
 
 
@@ -145,6 +151,37 @@ def test_a_single_replica():
     cfg = load_config(str(FASTER))
     with pytest.raises(ValueError, match='launch two or more processes'):
         check_wrapper(cfg, 'none')
+
+
+@MODELS.register_module()
+class Detector(ToyDetector):
+    """Of no scope."""
+
+
+@MODELS.register_module()
+class WithNumbers(ToyDetector):
+    """A user's own, that reads numbers while it is built."""
+
+    def __init__(self):
+        super().__init__()
+        self.strides = (2**torch.arange(3)).numpy()
+
+
+@pytest.mark.parametrize('changes', [
+    {'optim_wrapper.agvm.end': 0},
+    {'optim_wrapper.accumulative_counts': 2, 'default_scope': None,
+     'model': dict(_delete_=True, type='Detector')},
+    {'optim_wrapper.accumulative_counts': 2,
+     'model': dict(_delete_=True, type='WithNumbers')},
+], ids=['AGVM is off', 'no scope', 'numbers'])  # yapf: disable
+def test_what_else_runs_passes(changes):
+    check_wrapper(load_config(str(FASTER), changes), 'none')
+
+
+def test_a_total_batch_of_1_with_agvm_off():
+    cfg = load_config(str(FASTER), {
+        'optim_wrapper.agvm.end': 0, 'total_batch_size': 1})
+    assert resolve(cfg, 1).optim_wrapper.accumulative_counts == 1
 
 
 def test_what_runs_passes():

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from command_line.agents import grace_seconds
 
 from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import ROOT, free_port
@@ -117,3 +118,10 @@ def test_a_rank_ends_whose_launcher_died_before(tmp_path):
             LAUNCHER_PID=str(launcher.pid)),
         timeout=60)
     assert rank.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize('value', ['0', '-1', 'inf', 'nan', 'long'])
+def test_a_grace_of_no_seconds(value, monkeypatch):
+    monkeypatch.setenv('GRACE_SECONDS', value)
+    with pytest.raises(ValueError, match=f'^GRACE_SECONDS={value} must be a'):
+        grace_seconds()

@@ -4,6 +4,7 @@ An agent starts the ranks of one machine and waits for them.
 """
 from __future__ import annotations
 
+import math
 import os
 import signal
 from types import FrameType
@@ -72,7 +73,7 @@ def grace_seconds() -> float:
         seconds = float(value)
     except ValueError:
         seconds = 0
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise ValueError(f'GRACE_SECONDS={value} must be a number above 0: '
                          'the seconds in which ranks may save after a signal')
     return seconds

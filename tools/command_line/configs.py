@@ -122,8 +122,9 @@ def check_spelling(cfg: Config) -> None:
                    if isinstance(child, ConfigDict) and 'optimizer' in child
                    for key in child]
     for where, key, own in fields:
-        # In a short name one letter is a quarter of it.
-        cutoff = 0.75 if own == ('agvm', ) else 0.85
+        # In a short name one letter is a quarter of it. A variable of the
+        # config's own may be samples_per_gpu, or val_batch_size.
+        cutoff = 0.75 if own == ('agvm', ) else 0.9
         meant = difflib.get_close_matches(key, own, n=1, cutoff=cutoff)
         if key not in own and meant:
             raise ValueError(f'{where}{key} is unknown: did you mean '

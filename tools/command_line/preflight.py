@@ -15,6 +15,7 @@ from agvm_mm.large_batch.launch import world_size
 from agvm_mm.large_batch.probe.silence import silently
 from agvm_mm.large_batch.schedulers import build_scheduler
 from agvm_mm.large_batch.settings import (
+    measures,
     schedulers_of,
     with_agvm,
     wrappers_of,
@@ -64,7 +65,7 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
     if not with_agvm(cfg):
         return
     for wrapper in wrappers_of(cfg).values():
-        if 'agvm' in wrapper:
+        if measures(wrapper):
             check_replicas(
                 world_size(launcher), wrapper.get('accumulative_counts', 1))
     try:
@@ -72,8 +73,10 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
             try:
                 model = build_on_meta(cfg)
                 wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-            except RuntimeError:
-                return  # It reads numbers, of which there are none.
+            except (RuntimeError, TypeError) as error:
+                if isinstance(error, RuntimeError) or 'meta' in str(error):
+                    return  # It reads numbers, of which there are none.
+                raise
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         if raised_by_us(error):
             raise

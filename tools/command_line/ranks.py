@@ -5,6 +5,8 @@ import os
 
 from torch.distributed import is_initialized
 
+from agvm_mm.large_batch.launch import processes_told
+
 # torchrun sets the first; Open MPI's mpirun and Slurm's srun the others.
 MPI = dict(
     RANK='OMPI_COMM_WORLD_RANK', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK')
@@ -20,7 +22,7 @@ def rank_of(variable: str) -> int:
     told = os.environ.get(variable) or os.environ.get(MPI[variable])
     # Of this very step: the variables of the job stand in its batch script
     # too, which is no rank of anything.
-    if not told and int(os.environ.get('SLURM_STEP_NUM_TASKS', 1)) > 1:
+    if not told and processes_told('SLURM_STEP_NUM_TASKS') > 1:
         told = os.environ.get(SLURM[variable])
     return int(told or 0)
 
@@ -34,7 +36,7 @@ def check_master(launcher: str) -> None:
     Raises:
         ValueError: If MASTER_ADDR is missing.
     """
-    if launcher != 'mpi' or 'OMPI_COMM_WORLD_SIZE' not in os.environ:
+    if launcher != 'mpi' or not os.environ.get('OMPI_COMM_WORLD_SIZE'):
         return  # Without mpirun, which is refused with the total batch.
     if 'MASTER_ADDR' not in os.environ and not is_initialized():
         raise ValueError(

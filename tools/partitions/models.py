@@ -31,7 +31,7 @@ class _OnMeta(MetaTensorContext):
 
 def build_on_meta(cfg: Config) -> nn.Module:
     """The model of a config, on the meta device."""
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     with _OnMeta():
         return MODELS.build(cfg.model)
 
@@ -40,6 +40,6 @@ def build_model(cfg: Config) -> nn.Module:
     """The model of a config, with memory only if it cannot do without."""
     try:
         return build_on_meta(cfg)
-    except (NotImplementedError, RuntimeError):
+    except (RuntimeError, TypeError):
         # A model of a user's own may read numbers while it is built.
         return MODELS.build(cfg.model)

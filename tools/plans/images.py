@@ -116,10 +116,20 @@ def _cropped(transform: dict, size: Size | None,
     if isinstance(crop, int):
         crop = (crop, crop)
     # mmseg states the height first, the others the width.
-    height, width = crop if scope == 'mmseg' else crop[::-1]
+    of_mmseg = _package(transform['type'], scope) == 'mmseg'
+    height, width = crop if of_mmseg else crop[::-1]
     if size is None:
         return Size(height, width)
     return Size(min(height, size.height), min(width, size.width))
+
+
+def _package(kind: Any, scope: str | None) -> str:
+    """Whose a type is: a class's, that of its whole name, or the scope's."""
+    if isinstance(kind, str):
+        name = kind if '.' in kind else scope or ''
+    else:
+        name = kind.__module__
+    return name.partition('.')[0]
 
 
 def _lying(scale: Any) -> Size | None:

@@ -73,7 +73,7 @@ def find_samples(cfg: Config,
             "max_samples_per_gpu='auto' is for CUDA devices and CPUs, but "
             f"MMEngine trains on this machine's {device}: set a number")
     begin = time.monotonic()
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     rehearsal = Rehearsal(cfg, processes, device)
 
     def fits(samples: int) -> bool:

@@ -34,7 +34,7 @@ def free_memory(device: str) -> int:
     import resource  # which Windows lacks
 
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    ranks = int(os.environ.get('LOCAL_WORLD_SIZE', get_world_size()))
+    ranks = int(os.environ.get('LOCAL_WORLD_SIZE') or get_world_size())
     free = _free() // ranks
     if soft != resource.RLIM_INFINITY:
         free = min(free, soft - _taken())

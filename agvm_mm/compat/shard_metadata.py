@@ -20,6 +20,9 @@ ALLOWED = {
     ('torch', 'Size'),
     ('torch.serialization', '_get_layout'),
     ('torch.distributed.checkpoint.filesystem', '_StorageInfo'),
+    # Of a tensor, before torch 2.3.
+    *(('torch.distributed._shard.sharded_tensor.metadata', name)
+      for name in ('TensorProperties', 'MEM_FORMAT_ENCODING')),
     *((module, name) for module in ('pathlib', 'pathlib._local')
       for name in ('Path', 'PosixPath', 'PurePosixPath')),
 }

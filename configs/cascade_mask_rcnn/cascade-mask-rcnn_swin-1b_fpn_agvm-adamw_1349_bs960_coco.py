@@ -7,7 +7,7 @@ _base_ = [
 # lr: square-root rule from 1e-4 at 16 (mmdet, Swin).
 optim_wrapper = dict(
     type='AGVMAmpOptimWrapper',
-    dtype='bfloat16',
+    dtype='float16',
     use_fsdp=True,
     optimizer=dict(lr=1e-4 * (960 / 16)**0.5),
     agvm=dict(begin=346))

@@ -7,7 +7,7 @@ _base_ = [
 # lr: square-root rule from 5e-3 at 512 (You et al. 2020, ImageNet).
 optim_wrapper = dict(
     type='AmpOptimWrapper',
-    dtype='bfloat16',
+    dtype='float16',
     optimizer=dict(lr=5e-3 * (960 / 512)**0.5))
 lr_source = dict(by='You et al. 2020, ImageNet', lr=5e-3, batch=512)
 # Their ratios are of whole tensors, which FSDP shards: plain DDP.

@@ -7,7 +7,7 @@ _base_ = [
 # lr: square-root rule from 0.38 at 512 (SGD, official, Faster R-CNN).
 optim_wrapper = dict(
     type='AmpOptimWrapper',
-    dtype='bfloat16',
+    dtype='float16',
     optimizer=dict(lr=0.38 * (960 / 512)**0.5))
 lr_source = dict(by='SGD, official, Faster R-CNN', lr=0.38, batch=512)
 # Their ratios are of whole tensors, which FSDP shards: plain DDP.

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from mmengine.registry import RUNNERS
+from torch.distributed._shard.sharded_tensor.metadata import TensorProperties
 
 from agvm_mm.compat.checkpoint import check_checkpoint, load
 from agvm_mm.compat.shard_files import METADATA, RUN
@@ -198,6 +199,13 @@ def test_what_is_not_whole_is_passed_over(whole, name, damage, why, tmp_path):
     assert path == str(saved(tmp_path, 2, 4))
     assert told.startswith(f'{newest.name} (')
     assert '\n' not in told
+
+
+def test_the_metadata_of_torch_2_1_and_2_2(tmp_path):
+    """They kept a tensor's properties in a class of another module."""
+    theirs = TensorProperties(dtype=torch.float16)
+    (tmp_path / METADATA).write_bytes(pickle.dumps(theirs))
+    assert SafeReader(tmp_path).read_metadata() == theirs
 
 
 def test_shards_that_each_rank_wrote_for_itself_are_refused(tmp_path):

@@ -3,6 +3,8 @@ import ast
 import re
 
 import pytest
+import torch
+from mmcv.ops import RoIAlign
 from mmengine.config import Config
 
 import agvm_mm
@@ -90,6 +92,18 @@ def test_what_it_says_of_the_largest():
     assert cfg.runner_type == lines.runner_type
     assert cfg.strategy == lines.strategy
     assert cfg.model.backbone.with_cp
+
+
+def test_mmcvs_operators_know_no_bfloat16():
+    """On GPUs too, by mmcv's sources; the bundled detectors state none."""
+    features = torch.zeros(1, 1, 4, 4, dtype=torch.bfloat16)
+    with pytest.raises(RuntimeError, match="not implemented for 'BFloat16'"):
+        RoIAlign(2)(features, features.new_zeros(1, 5))
+    stated = [
+        path for path in (ROOT / 'configs').rglob('*.py')
+        if 'bfloat16' in path.read_text()
+    ]
+    assert stated == []
 
 
 def test_its_plan(monkeypatch, capsys):

@@ -8,7 +8,7 @@
 # network, nor does who reads it.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 out=$(realpath -m "${1:-$root/build/docs}")
 bash "$root/tools/setup.sh"
 cd "$root"

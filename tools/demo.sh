@@ -7,7 +7,7 @@
 # Environment: WORK_DIR (work_dirs/demo), PORT (a free one).
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 bash "$root/tools/setup.sh"
 cd "$root"
 export PATH=$root/.venv/bin:$PATH

@@ -13,7 +13,7 @@
 # --soak    instead: half an hour of training whose memory is watched
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$root"
 suite= stack=
 while (($#)); do

@@ -19,8 +19,11 @@
 #   MAX_JOBS    compiler processes at a time       (default: all cores)
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cache=${AGVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/agvm_mm}
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+home=~  # also where HOME is not set
+cache=${AGVM_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/agvm_mm}
+# What would be installed elsewhere, or is found elsewhere, is not in .venv.
+unset PYTHONPATH PYTHONHOME PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_TARGET PIP_USER
 
 say() { printf '[setup] %s\n' "$*"; }
 die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
@@ -76,15 +79,14 @@ logged() {
 # .venv is as these files made it, at this place: the stamp holds their hash.
 stamp=$({ cat "$root/tools/setup.sh" "$root/pyproject.toml"
           printf '%s' "$pins" "$root"; } | sha256sum | cut -d' ' -f1)
-if [[ -f $venv/.stamp && $(<"$venv/.stamp") == "$stamp" ]]; then
-    exit 0
-fi
+is_made() { [[ -f $venv/.stamp && $(<"$venv/.stamp") == "$stamp" ]]; }
+is_made && exit 0
 
 # The first that runs: pyenv's shims of versions that are not chosen do not.
 find_python() {
     local version candidate
     for version in $pythons; do
-        for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python3 python3; do
+        for candidate in "python$version" "${PYENV_ROOT:-$home/.pyenv}/versions/$version".*/bin/python3 python3; do
             if [[ $("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == "$version" ]]; then
                 command -v "$candidate"
                 return
@@ -98,6 +100,8 @@ version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
     die "PYTHON=$python does not run: set PYTHON=/path/to/python${pythons%% *}"
 [[ " $pythons " == *" $version "* ]] ||
     die "$python is Python $version, but the pinned packages of the stack '$stack' need ${pythons// / or }: set PYTHON=/path/to/python${pythons%% *}"
+# Not that of .venv itself, which may be active and is made anew.
+python=$("$python" -c 'import sys; print(sys._base_executable)')
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     die "$python cannot make a virtual environment: on Debian, apt-get install python3-venv"
 "$python" -c 'import os, sys, sysconfig
@@ -106,19 +110,26 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 command -v c++ >/dev/null || command -v g++ >/dev/null ||
     die 'no C++ compiler found, which mmcv needs: on Debian, apt-get install g++'
 
+exec 9>"$venv.lock"
+if ! flock -n 9; then
+    say "waiting for another set-up of $venv"
+    flock 9
+    is_made && exit 0
+fi
 say "making $venv; log: $log"
 # A half-made environment cannot be trusted, so it is made anew.
 rm -rf "$venv"
 "$python" -m venv "$venv" || die "could not make $venv"
 : >"$log"
 printf '%s\n' "$pins" >"$constraints"
-pip() { logged "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+# -I: a folder of the caller's may hold an mmdet.
+pip() { logged "$venv/bin/python" -I -m pip --disable-pip-version-check "$@"; }
 
 say "1/4 installing torch $(version_of torch) (half a minute from a CPU wheel, some minutes with CUDA's packages)"
 pip install -c "$constraints" torch setuptools wheel ninja
 
 # mmcv's operators are bound to torch, Python and platform, and to CUDA or none.
-key=$("$venv/bin/python" -W ignore - <<'PY'
+key=$("$venv/bin/python" -I -W ignore - <<'PY'
 import platform
 import sys
 
@@ -146,6 +157,7 @@ sys.exit(not cpp_extension.CUDA_HOME)' ||
     fi
     mkdir -p "$cache"
     building=$(mktemp -d "$cache/building.XXXXXX")
+    chmod "$(umask -S)" "$building"  # mktemp lets its maker in alone
     trap 'rm -rf "$building"' EXIT
     # Without --no-build-isolation mmcv would be built where torch is not, and
     # would silently leave its operators out.  --no-cache-dir, because pip's own
@@ -173,7 +185,7 @@ fi
 
 say '4/4 installing agvm_mm from this checkout'
 pip install --no-deps --no-build-isolation -e "$root"
-logged "$venv/bin/python" -c 'import agvm_mm, mmcv.ops, mmdet, mmseg'
+logged "$venv/bin/python" -I -c 'import agvm_mm, mmcv.ops, mmdet, mmseg'
 
 printf '%s' "$stamp" >"$venv/.stamp"
 say "done: source $venv/bin/activate"

@@ -1,5 +1,8 @@
+import os
 import re
 import shutil
+import sys
+import venv
 
 import pytest
 
@@ -49,9 +52,41 @@ def test_a_python_that_does_not_fit(stack, needed, checkout):
 
 
 def test_a_python_that_is_not_there(checkout):
+    """Nor is a HOME."""
     output = call(
-        'bash', checkout / 'tools/setup.sh', status=1, PYTHON='/no/python3')
+        *('env', '-u', 'HOME', 'bash', checkout / 'tools/setup.sh'),
+        status=1,
+        PYTHON='/no/python3')
     assert 'PYTHON=/no/python3 does not run: set PYTHON=/path' in output
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason='of the default stack alone')
+def test_an_environment_that_is_active_is_made_anew(checkout, tmp_path):
+    """By another name of the checkout, from a folder with a torch of its own.
+
+    It has no index here, and ends where the first package is missing.
+    """
+    venv.create(checkout / '.venv', symlinks=True)
+    (checkout / '.venv/old').touch()
+    link = tmp_path / 'link'
+    link.symlink_to(checkout)
+    (tmp_path / 'pip.py').write_text('raise SystemError')
+    output = call(
+        *('bash', link / 'tools/setup.sh'),
+        cwd=tmp_path,
+        status=1,
+        timeout=60,
+        PATH=f'{link}/.venv/bin{os.pathsep}{os.environ["PATH"]}',
+        PIP_NO_INDEX='1',
+        PIP_CONFIG_FILE=os.devnull,
+        PIP_FIND_LINKS='',
+        PIP_USER='1',
+        PYTHON=link / '.venv/bin/python')
+    assert 'error: this command failed: ' in output
+    assert 'Can not perform a .--user. install' not in output
+    assert f'the whole log is in {checkout}/.venv/setup.log' in output
+    assert not (checkout / '.venv/old').exists()
 
 
 @pytest.mark.parametrize('file', sorted(ROOT.glob('tools/constraints*')),

@@ -57,7 +57,7 @@ def relative(path: Path, base: Path) -> str:
 
 def name_of(path: Path) -> str:
     """A config as the docs name it."""
-    if ROOT in path.parents:
+    if CLASSIC in path.parents:  # .venv lies in ROOT too
         return str(path.relative_to(ROOT))
     package, inner = str(path).split('/.mim/configs/')
     return f'{Path(package).name}::{inner}'

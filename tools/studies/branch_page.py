@@ -12,9 +12,10 @@ from .report import write_page
 
 TOLERANCES = (0.01, 0.02, 0.05)
 # Which of a point's noise scales is compared.
-CHOICES: dict[str, Callable[[Mapping[str, float]], float]] = {
+CHOICES: dict[str, Callable[[Mapping[str, float]], float | None]] = {
     'the smallest': lambda scales: min(scales.values()),
-    "the backbone's": lambda scales: scales['backbone'],
+    # None if it showed no signal.
+    "the backbone's": lambda scales: scales.get('backbone'),
     'the largest': lambda scales: max(scales.values()),
 }
 HEAD = """\
@@ -110,9 +111,10 @@ def worth_of(points: Sequence[Point], tolerance: float,
     """
     told = [point for point in points if not point.warnings(tolerance)]
     known = [point for point in told if point.critical.beyond is not None]
+    chosen = [(point, CHOICES[choice](point.noise_scale)) for point in known]
     return Worth([
-        point.critical.estimate / CHOICES[choice](point.noise_scale)
-        for point in known
+        point.critical.estimate / scale for point, scale in chosen
+        if scale is not None
     ], len(told) - len(known), len(points) - len(told))
 
 

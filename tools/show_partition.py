@@ -118,12 +118,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     with one_line('show_partition.py'):
         cfg = load_config(args.config, args.cfg_options)
-        wrapper = wrappers_of(cfg).get(None, {})
         model = model_of(cfg, args.config)
-        table = build_table(model, wrapper.get('agvm', {}))
+        tables = {
+            name: build_table(model, wrapper.get('agvm', {}))
+            for name, wrapper in (wrappers_of(cfg) or {None: {}}).items()
+        }
     console = new_console()
-    console.print(f'AGVM modules of {type(model).__name__}')
-    console.print(table)
+    for name, table in tables.items():
+        beside = f', by optim_wrapper.{name}' if name else ''
+        console.print(f'AGVM modules of {type(model).__name__}{beside}')
+        console.print(table)
 
 
 if __name__ == '__main__':

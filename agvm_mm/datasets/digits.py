@@ -90,14 +90,15 @@ def write_digits(root: str | Path,
                          'that is empty or does not exist')
 
     # Renamed when it is whole: an interrupted run leaves no half data set.
-    partial = root.with_name(root.name + '.partial')
+    place = root.resolve()  # as a link may lead to an empty folder
+    partial = place.with_name(place.name + '.partial')
     shutil.rmtree(partial, ignore_errors=True)
     counts = dict(train=num_train, val=num_val, test=num_test)
     _write(partial, counts, size, seed, progress)
     (partial / stamp.name).write_text(json.dumps(made))
-    if root.is_dir():
-        root.rmdir()
-    partial.rename(root)
+    if place.is_dir():
+        place.rmdir()
+    partial.rename(place)
     return root
 
 

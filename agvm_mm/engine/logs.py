@@ -13,6 +13,8 @@ from mmengine.logging import MessageHub
 from ..large_batch.settings import wrappers_of
 
 HIERARCHY = re.compile('^(train|val|test)/')
+# What MMEngine's runners say in a text log.
+RESUMED = re.compile(r'resumed epoch: \d+, iter: (\d+)')
 
 
 def log_measurement(hub: MessageHub, name: str | None, scalars: Mapping[str,
@@ -44,8 +46,10 @@ def read_rows(work_dir: Path) -> list[dict]:
     """Read all rows of a work dir, in the order of updates.
 
     A resumed run writes a log of its own, so rows of earlier logs are taken up
-    to where the next one starts. Its iterations may be other parts of an
-    update than those before it, as on another number of processes.
+    to where the next one went on, as its text log tells, or to its first row
+    if there is none. Logs before a run that began anew are another run's. The
+    iterations of a log may be other parts of an update than those before it,
+    as on another number of processes.
 
     Args:
         work_dir (Path): Where a runner logged, with LocalVisBackend.
@@ -68,15 +72,26 @@ def read_rows(work_dir: Path) -> list[dict]:
     first = math.inf
     for log in logs:
         own = _rows_of(log)
-        trained = [row['update'] for row in own if 'loss' in row]
-        if trained:  # not a test alone
-            rows = [row for row in own if row['update'] < first] + rows
-            first = min(first, trained[0])
+        trained = [row for row in own if 'loss' in row]
+        if not trained:  # a test alone
+            continue
+        rows = [row for row in own if row['update'] < first] + rows
+        texts = [path.read_text(errors='replace')
+                 for path in log.parents[1].glob('*.log')]
+        resumed = RESUMED.search('\n'.join(texts))
+        if texts and not resumed:
+            break
+        begun = trained[0]['update']
+        if resumed:
+            begun = int(resumed[1]) // trained[0]['micro_batches'] + 1
+        first = min(first, begun)
     return rows
 
 
 def _rows_of(log: Path) -> list[dict]:
-    iterations = micro_batches_of(dumped_config(log))
+    cfg = dumped_config(log)
+    iterations = micro_batches_of(cfg)
+    by_iteration = 'max_iters' in (cfg.get('train_cfg') or {})
     rows: list[dict] = []
     update = 0
     for line in log.read_text().splitlines():
@@ -85,9 +100,9 @@ def _rows_of(log: Path) -> list[dict]:
         except json.JSONDecodeError:  # cut off, as by a kill
             continue
         row = {HIERARCHY.sub('', key): value for key, value in row.items()}
-        if 'loss' in row:
-            update = math.ceil(row['step'] / iterations)
         # The step of a validation may be an epoch.
+        if 'loss' in row or (by_iteration and 'step' in row):
+            update = math.ceil(row['step'] / iterations)
         rows.append(dict(row, update=update, micro_batches=iterations))
     return rows
 

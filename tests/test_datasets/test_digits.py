@@ -161,6 +161,13 @@ def test_what_is_there_is_not_written_again(tmp_path):
     assert {p: p.stat().st_mtime_ns for p in root.rglob('*')} == before
 
 
+def test_a_link_to_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / 'disk').mkdir()
+    (tmp_path / 'digits').symlink_to(tmp_path / 'disk')
+    write_digits(tmp_path / 'digits', num_train=1, num_val=1, size=64)
+    assert (tmp_path / 'disk/digits.json').is_file()
+
+
 def test_other_files_are_left_alone(tmp_path):
     (tmp_path / 'thesis.tex').write_text('text')
     with pytest.raises(ValueError, match='exists and holds no Digits'):

@@ -92,13 +92,14 @@ class Reader:
         return {m for m in map(tidy, found) if words(m) > 2}
 
     def _is_aside(self, node: ast.AST) -> bool:
-        """A docstring, a part of another text, or the help of a tool."""
+        """A docstring, a part of a text, a tool's help, or what is read."""
         above = self.parent[node]
         return isinstance(
             above, (ast.Expr, ast.JoinedStr, ast.FormattedValue)) or (
                 isinstance(above, ast.keyword)
                 and above.arg in ('help', 'description')) or (isinstance(
-                    above, ast.Call) and _name(above.func) == 'add_argument')
+                    above, ast.Call) and _name(above.func) in
+                                                 ('add_argument', 'compile'))
 
     def _in_all_callers(self, said: ast.expr) -> set[str]:
         """A text, with what each caller of its function hands to it."""

@@ -65,6 +65,35 @@ def test_a_resumed_run_replaces_what_it_did_again(tmp_path):
     assert modules_of(rows) == ['neck']
 
 
+def test_a_run_that_begins_anew_is_another(tmp_path):
+    """As after a quick look at a few updates, each of which was logged."""
+    row = {'loss': 1.0, 'agvm/variance/neck': 0.1}
+    write_log(tmp_path / '1/vis_data',
+              [dict(row, step=step) for step in range(1, 30)])
+    write_log(tmp_path / '2/vis_data',
+              [dict(row, step=step) for step in (20, 40)])
+    assert len(read_rows(tmp_path)) == 21  # nothing tells what it was
+    (tmp_path / '2/2.log').write_text('Iter(train) [20/40]')
+    assert [row['step'] for row in read_rows(tmp_path)] == [20, 40]
+
+
+def test_what_a_resume_threw_away_is_left_out(tmp_path):
+    """Validated more often than logged, and resumed before the last."""
+    config = 'train_cfg = dict(max_iters=200)'
+    write_log(tmp_path / '1/vis_data', [
+        dict(loss=1.0, step=50), dict(mAP=0.1, step=60),
+        dict(loss=1.0, step=100), dict(mAP=0.2, step=100),
+        dict(mAP=0.9, step=110)
+    ], config)
+    write_log(tmp_path / '2/vis_data', [
+        dict(mAP=0.3, step=110), dict(loss=1.0, step=150)
+    ], config)
+    (tmp_path / '2/2.log').write_text('resumed epoch: 0, iter: 100')
+    rows = read_rows(tmp_path)
+    assert [row['mAP'] for row in rows if 'mAP' in row] == [0.1, 0.2, 0.3]
+    assert [row['update'] for row in rows] == [50, 60, 100, 100, 110, 150]
+
+
 def test_updates_of_a_run_that_resumes_on_fewer_processes(tmp_path):
     row = {'loss': 1.0, 'agvm/variance/neck': 0.1}
     write_log(tmp_path / '1/vis_data',

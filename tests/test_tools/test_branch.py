@@ -127,6 +127,13 @@ def test_what_is_done_is_not_done_again(tmp_path):
                          **{**settings, 'images': 128})  # yapf: disable
     with pytest.raises(ValueError, match='images=64, not 128: name another'):
         unfinished(more, tmp_path)
+    # Of other batches too, beside which they would be drawn.
+    more = plan_branches(cfg, 'sgd', 'epoch_4.pth', [64, 128],
+                         **{**settings, 'images': 128})  # yapf: disable
+    (tmp_path / f'{todo[0].name}.json').write_text(
+        json.dumps(dict(branch=vars(todo[0]), point=todo[0].point)))
+    with pytest.raises(ValueError, match='images=64, not 128: name another'):
+        unfinished(more, tmp_path)
     with pytest.raises(ValueError, match='name two or more'):
         plan_branches(cfg, 'sgd', 'epoch_4.pth', [16, 16], **settings)
     with pytest.raises(ValueError, match='--seeds 0 must be 1 or more'):

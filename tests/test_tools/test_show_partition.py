@@ -70,6 +70,18 @@ def test_what_it_refuses(option, message):
         main([str(RETINANET), '--cfg-options', option])
 
 
+def test_each_of_several_optimizers_has_a_table(capsys, tmp_path):
+    (tmp_path / 'config.py').write_text(
+        f"_base_ = '{RETINANET}'\n"
+        'one = dict(optimizer=dict(type="SGD"), agvm=dict(anchor="neck"))\n'
+        'optim_wrapper = dict(_delete_=True, constructor="Own", a=one, b=one)')
+    main([str(tmp_path / 'config.py')])
+    told = capsys.readouterr().out
+    assert told.count('neck (anchor)') == 2
+    assert 'by optim_wrapper.a' in told
+    assert 'by optim_wrapper.b' in told
+
+
 def test_a_config_without_an_optimizer(capsys):
     main([str(RETINANET), '--cfg-options', 'optim_wrapper=None'])
     assert 'backbone (anchor)' in capsys.readouterr().out

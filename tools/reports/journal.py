@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from agvm_mm.engine.logs import RESUMED
+
 LINE = re.compile(r'(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - .+? - ([A-Z]+) - (.*)')
 TRAINING = re.compile(r'Epoch\(train\) +\[ *(\d+)\]\[ *(\d+)/(\d+)\]|'
                       r'Iter\(train\) +\[ *(\d+)/(\d+)\]')
-RESUMED = re.compile(r'resumed epoch: \d+, iter: (\d+)')
 STOPPED = re.compile(r'SIG[A-Z0-9]+: stopped after iteration (\d+) of')
 BEGINS = re.compile(r'AGVM begins at update (\d+)')
 # What MMEngine tells of the machine, before it trains.

@@ -95,28 +95,30 @@ def unfinished(branches: Sequence[Branch], folder: Path) -> list[Branch]:
     """The branches that are not done.
 
     Args:
-        branches (Sequence[Branch]): All of them.
+        branches (Sequence[Branch]): All of them, of one point.
         folder (Path): Of the result files.
 
     Raises:
-        ValueError: If a stored one of the same name is another.
+        ValueError: If a stored one of this point is not to be compared with
+            them.
     """
-    todo = []
-    for branch in branches:
-        path = folder / f'{branch.name}.json'
-        if not path.is_file():
-            todo.append(branch)
+    names = {branch.name for branch in branches}
+    asked = asdict(branches[0])
+    done = set()
+    for path in sorted(folder.glob('*.json')):
+        stored = json.loads(path.read_text())
+        if path.stem not in names and stored['point'] != branches[0].point:
             continue
-        stored = json.loads(path.read_text())['branch']
+        done.add(path.stem)
         differs = [
-            f'{key}={stored.get(key)!r}, not {value!r}'
-            for key, value in asdict(branch).items()
-            if stored.get(key) != value
+            f'{key}={stored["branch"].get(key)!r}, not {value!r}'
+            for key, value in asked.items() if key not in ('batch', 'seed')
+            and stored['branch'].get(key) != value
         ]
         if differs:
             raise ValueError(f'{path} was made with {differs[0]}: name '
                              'another folder with --out')
-    return todo
+    return [branch for branch in branches if branch.name not in done]
 
 
 class BranchTrainings(Processes):

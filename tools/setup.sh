@@ -20,8 +20,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-home=~  # also where HOME is not set
-cache=${AGVM_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/agvm_mm}
+[[ -v HOME ]] || HOME=~
+cache=${AGVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/agvm_mm}
 # What would be installed elsewhere, or is found elsewhere, is not in .venv.
 unset PYTHONPATH PYTHONHOME PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_TARGET PIP_USER
 
@@ -86,7 +86,7 @@ is_made && exit 0
 find_python() {
     local version candidate
     for version in $pythons; do
-        for candidate in "python$version" "${PYENV_ROOT:-$home/.pyenv}/versions/$version".*/bin/python3 python3; do
+        for candidate in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python3 python3; do
             if [[ $("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == "$version" ]]; then
                 command -v "$candidate"
                 return
@@ -110,9 +110,9 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 command -v c++ >/dev/null || command -v g++ >/dev/null ||
     die 'no C++ compiler found, which mmcv needs: on Debian, apt-get install g++'
 
-exec 9>"$venv.lock"
+exec 9<"$root/tools/setup.sh"  # the lock
 if ! flock -n 9; then
-    say "waiting for another set-up of $venv"
+    say "waiting for another set-up of $root"
     flock 9
     is_made && exit 0
 fi

@@ -79,7 +79,8 @@ def measures(wrapper: dict) -> bool:
     Args:
         wrapper (dict): The settings of an optimizer wrapper.
     """
-    return 'agvm' in wrapper and (wrapper['agvm'] or {}).get('end') != 0
+    agvm = wrapper.get('agvm', dict(end=0))
+    return not isinstance(agvm, dict) or agvm.get('end') != 0
 
 
 def schedulers_of(cfg: Config | dict,

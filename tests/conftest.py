@@ -101,8 +101,8 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(scope='session', autouse=True)
 def _once():
-    with pytest.MonkeyPatch.context() as patch:
-        once.allow(patch.setattr)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        once.patch(monkeypatch.setattr)
         yield
 
 

@@ -49,7 +49,7 @@ def run_ranks(function, num_ranks, *args, device='cpu'):
 
 
 def _run(rank, function, num_ranks, folder, device, args):
-    once.allow(setattr)
+    once.patch(setattr)
     torch.set_num_threads(1)
     if device == 'cuda':
         torch.cuda.set_device(rank)

@@ -6,7 +6,7 @@ from mmengine.config import config, utils
 REPEATED = ((utils, 'load'), (config, 'FormatCode'))
 
 
-def allow(setattr):
+def patch(setattr):
     """Remember what these functions return, for the same arguments.
 
     Args:

@@ -86,7 +86,7 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
     if isinstance(loop, dict):
         key = 'max_iters' if 'max_iters' in loop else 'max_epochs'
         check_count(f'train_cfg.{key}', as_count(loop.get(key)))
-    stated, cfg = cfg, resolve(cfg, world_size)
+    cfg = resolve(cfg, world_size)
     wrapper = next(iter(wrappers_of(cfg).values()))
     accumulation = wrapper['accumulative_counts']
     if 'max_iters' in cfg.train_cfg:
@@ -94,7 +94,7 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
         updates = cfg.train_cfg.max_iters // accumulation
     else:
         epochs = cfg.train_cfg.max_epochs
-        per_epoch = epoch_updates(stated)
+        per_epoch = epoch_updates(cfg, accumulation)
         updates = epochs * per_epoch
     return Plan(
         total_batch_size=cfg.total_batch_size,
@@ -167,11 +167,12 @@ def drops(rates: list[float]) -> list[int]:
     ]
 
 
-def epoch_updates(cfg: Config) -> int:
+def epoch_updates(cfg: Config, micro_batches: int = 1) -> int:
     """The updates of an epoch of a config.
 
     Args:
-        cfg (Config): States ``total_batch_size``; it is not resolved.
+        cfg (Config): States ``total_batch_size``.
+        micro_batches (int): Of an update, if it is resolved. Defaults to 1.
 
     Raises:
         FileNotFoundError: As :func:`num_train_images`, which counts them where
@@ -180,7 +181,7 @@ def epoch_updates(cfg: Config) -> int:
     """
     stated = cfg.train_dataloader.get('num_batch_per_epoch')
     if stated is not None:
-        return stated
+        return stated // micro_batches
     return updates_per_epoch(num_train_images(cfg), cfg.total_batch_size)
 
 

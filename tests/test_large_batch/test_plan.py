@@ -2,6 +2,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
+from agvm_mm.large_batch import resolve
 from agvm_mm.large_batch.plan import (
     learning_rates,
     make_plan,
@@ -119,8 +120,10 @@ def test_an_epoch_of_stated_batches_and_no_scope():
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=3)))
     assert make_plan(cfg, 1).updates_per_epoch == 6  # of 21 images
     cfg.train_dataloader.num_batch_per_epoch = 2
-    planned = make_plan(cfg, 1)
-    assert (planned.updates_per_epoch, planned.updates) == (2, 6)
+    # As it is stated, and as a run of it has dumped it.
+    for one in (cfg, resolve(cfg, 1)):
+        planned = make_plan(one, 1)
+        assert (planned.updates_per_epoch, planned.updates) == (2, 6)
 
 
 @pytest.mark.parametrize(('settings', 'rate'), [

@@ -130,6 +130,24 @@ def _measured(results: dict) -> dict[str, dict]:
     }
 
 
+def read_out(path: Path) -> dict:
+    """What earlier parts found.
+
+    Args:
+        path (Path): Of ``--out``; it may not be there yet.
+
+    Raises:
+        ValueError: If it is no file of ours.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f'{path} is no JSON ({error}): remove it, or name '
+                         'another file with --out') from error
+
+
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     cpuinfo = Path('/proc/cpuinfo')
@@ -155,10 +173,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = options.parse_args(__doc__, PARTS, argv)
     try:
         options.check(args)
+        results = read_out(args.out)
     except ValueError as error:
         sys.exit(f'benchmark.py: {error}')
     console = new_console()
-    results = json.loads(args.out.read_text()) if args.out.exists() else {}
     results['machine'] = machine()
     runners = dict(
         overhead=run_overhead,

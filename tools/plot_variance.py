@@ -20,6 +20,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.ticker import LogFormatter
+from reports.reading import titled
 from reports.series import points_of, smoothed, spread
 
 # What is logged, as what it is shown, and whether its axis is logarithmic.
@@ -132,12 +133,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='PNG to write (default: agvm.png in the first WORK_DIR)')
     args = parser.parse_args(argv)
     out = args.out or args.work_dirs[0] / 'agvm.png'
-    runs = {}
     with one_line('plot_variance.py'):
         check_suffix(out)
-        for work_dir in args.work_dirs:
-            name = work_dir.resolve().name
-            runs[str(work_dir) if name in runs else name] = read_log(work_dir)
+        runs = {
+            title: read_log(work_dir)
+            for title, work_dir in titled(args.work_dirs)
+        }
         plot(runs, out)
     for title, rows in runs.items():
         print(f"{title}: the largest variance of the modules' steps is "

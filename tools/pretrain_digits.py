@@ -137,7 +137,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     # Named as in a whole detector: mmdet's Swin looks for nothing else.
     weights = {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
-    torch.save(dict(state_dict=weights), args.out)
+    partial = args.out.with_name(f'.{args.out.name}')
+    torch.save(dict(state_dict=weights), partial)
+    partial.replace(args.out)  # Whole, or not there.
     print(f'{accuracy(backbone, head, crops, digits):.1%} of the training '
           f'digits and {accuracy(backbone, head, *unseen):.1%} of unseen ones '
           f'are told; wrote {args.out}')

@@ -16,7 +16,7 @@ from command_line.console import new_console
 from command_line.outputs import writing
 from command_line.refusals import one_line
 from reports.judging import compare, judge
-from reports.reading import read_run
+from reports.reading import read_run, titled
 from reports.run import Run
 
 
@@ -32,7 +32,7 @@ def check_plotly() -> None:
 
 
 def read_runs(work_dirs: Sequence[Path]) -> list[Run]:
-    """Read runs, each under the name of its folder, or its path if two share.
+    """Read runs.
 
     Args:
         work_dirs (Sequence[Path]): Of trainings.
@@ -40,12 +40,7 @@ def read_runs(work_dirs: Sequence[Path]) -> list[Run]:
     Raises:
         ValueError: If one holds no training.
     """
-    names = [work_dir.resolve().name for work_dir in work_dirs]
-    return [
-        read_run(work_dir,
-                 str(work_dir) if names.count(name) > 1 else name)
-        for work_dir, name in zip(work_dirs, names)
-    ]
+    return [read_run(work_dir, title) for title, work_dir in titled(work_dirs)]
 
 
 def write_report(runs: Sequence[Run], out: Path) -> None:

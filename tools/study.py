@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if missing(study, read_results(args.results)):
                 prepare(study, args.weights, console)
             run_all(
-                Trainings(study, args.results, args.work_dir),
+                Trainings(study, args.results, args.work_dir.resolve()),
                 lambda: missing(study, read_results(args.results)), args.jobs,
                 console)
             for run in expand(study, read_results(args.results)):

@@ -1,6 +1,5 @@
 """The branches of a training: their configs and their state."""
 import argparse
-import json
 import re
 
 import pytest
@@ -18,6 +17,7 @@ from studies.branch_state import (
     scaled_state,
 )
 from studies.branches import plan_branches, unfinished
+from studies.processes import write_result
 
 from agvm_mm.large_batch.settings import wrappers_of
 from tests.commands import FASTER, ROOT
@@ -120,8 +120,11 @@ def test_what_is_done_is_not_done_again(tmp_path):
     assert [(one.batch, one.seed) for one in todo] == [(16, 0), (32, 0),
                                                        (16, 1), (32, 1)]
     assert todo[0].name == 'sgd_epoch_4_bs16_seed0'
-    (tmp_path / f'{todo[0].name}.json').write_text(
-        json.dumps(dict(branch=vars(todo[0]))))
+    write_result(
+        dict(
+            name=todo[0].name, point=todo[0].point, branch=vars(todo[0])),
+        tmp_path)
+    (tmp_path / f'.{todo[1].name}.json').write_text('{')  # interrupted
     assert unfinished(todo, tmp_path) == todo[1:]
     more = plan_branches(cfg, 'sgd', 'epoch_4.pth', [16, 32],
                          **{**settings, 'images': 128})  # yapf: disable
@@ -130,9 +133,11 @@ def test_what_is_done_is_not_done_again(tmp_path):
     # Of other batches too, beside which they would be drawn.
     more = plan_branches(cfg, 'sgd', 'epoch_4.pth', [64, 128],
                          **{**settings, 'images': 128})  # yapf: disable
-    (tmp_path / f'{todo[0].name}.json').write_text(
-        json.dumps(dict(branch=vars(todo[0]), point=todo[0].point)))
     with pytest.raises(ValueError, match='images=64, not 128: name another'):
+        unfinished(more, tmp_path)
+    cfg.model.backbone.depth = 34
+    more = plan_branches(cfg, 'sgd', 'epoch_4.pth', [16, 32], **settings)
+    with pytest.raises(ValueError, match='made with another config: name ano'):
         unfinished(more, tmp_path)
     with pytest.raises(ValueError, match='name two or more'):
         plan_branches(cfg, 'sgd', 'epoch_4.pth', [16, 16], **settings)

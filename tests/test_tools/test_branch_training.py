@@ -104,14 +104,16 @@ def test_a_real_training_is_branched(digits, tmp_path, train):
     hook = tmp_path / 'recording.py'
     out = tmp_path / 'out'
     command = [
-        'python', 'tools/study.py', 'branch', SGD, checkpoint, '--batches', 4,
-        8, '--images', 8, '--loss-images', 4, '--out', out, *small,
+        'python', ROOT / 'tools/study.py', 'branch', SGD,
+        checkpoint.relative_to(tmp_path), '--batches', 4, 8, '--images', 8,
+        '--loss-images', 4, '--out', 'out', *small,
         'default_hooks.recorder.type=BranchRecorder',
         f'custom_imports.imports=[agvm_mm,agvm_mm.cpu,{hook.stem}]'
     ]
     hook.write_text(RECORDER)
-    paths = os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])
-    printed = run(*command, PYTHONPATH=paths)
+    # Relative paths are the user's, in the branches too.
+    paths = os.pathsep.join(['.', os.environ.get('PYTHONPATH', '')])
+    printed = run(*command, cwd=tmp_path, PYTHONPATH=paths)
     assert 'critical batch: ' in printed
     assert (out / 'branch.png').is_file()
     rate = saved['param_groups'][0]['lr']
@@ -133,6 +135,9 @@ def test_a_real_training_is_branched(digits, tmp_path, train):
     assert images[0] == images[1]
     assert len(images[0]) == 8
     # The second time nothing is trained.
-    again = call(*command, timeout=60)
+    again = call(*command, cwd=tmp_path, timeout=60)
     assert 'updates at' not in again
     assert 'critical batch: ' in again
+    assert 'was made with another config: name another folder' in call(
+        *command, 'model.backbone.depth=18', 'randomness.seed=7',
+        cwd=tmp_path, status=1, timeout=60)

@@ -91,6 +91,19 @@ def test_branches_that_learn_nothing_are_warned_of():
     assert 'take more --images' in warning
 
 
+def test_a_seed_whose_smallest_batch_diverged_is_not_compared():
+    point, = points_of([
+        result(16, None, backbone=1.0),
+        result(32, 1.0),
+        result(16, 1.0, 1, backbone=40.0),
+        result(32, 1.1, 1),
+        result(16, None, point='faster-rcnn epoch_12'),
+        result(32, 1.0, point='faster-rcnn epoch_12'),
+    ], 0.02)
+    assert point.losses == {16: 1.0, 32: 1.1}
+    assert point.noise_scale == dict(backbone=40.0)
+
+
 def test_points_are_drawn(tmp_path):
     points = points_of([
         result(16, 1.0, backbone=40.0),

@@ -21,8 +21,8 @@ def test_runs_side_by_side(trained, tmp_path, capsys):
     work_dir = str(trained[0])
     plot_variance.main([work_dir, work_dir, '--out', str(out)])
     one, other, wrote = capsys.readouterr().out.splitlines()
-    assert one.startswith(f'{trained[0].name}: the largest variance of')
-    assert other.startswith(f'{work_dir}: the largest variance of')
+    assert one.startswith(f'{work_dir}: the largest variance of')
+    assert other.startswith(f'{work_dir} again: the largest variance of')
     assert one.split(': ')[1] == other.split(': ')[1]
     assert wrote == f'wrote {out}'
     image = cv2.imread(str(out))

@@ -158,7 +158,9 @@ def test_a_wrong_protocol_is_refused(write, wrong, message):
     (dict(lr=0.1, updates=100, split='test'), r"split='test' and lr=0\.1: a"),
     (dict(lr=0.1), 'updates=None beside a number as lr.*validations=10'),
     (dict(lr=0.1, updates=105), 'updates=105 .* a multiple of'),
-    (dict(lr='worst'), "lr='worst': it must be a number, 'trials' or 'best'"),
+    (dict(lr='worst'), r"lr='worst', which must be a number .*'best of METH"),
+    (dict(lr='4e-4'), r"lr='4e-4', which must be a number \(YAML reads"),
+    (dict(lr='best  of sgd', split='test'), "lr='best  of sgd', which must"),
     (dict(lr=0.1, constant_scale='sgd'), 'has a constant_scale'),
     (dict(lr=0.1, stop_at=0.1), "a run has no 'stop_at'"),
 ])

@@ -120,6 +120,12 @@ def test_a_wrong_study_is_refused(write, wrong, message):
         read_study(write(entry(**wrong)))
     with pytest.raises(ValueError, match='is without batch, lr'):
         read_study(write(dict(pipeline='faster-rcnn', method='sgd')))
+    with pytest.raises(ValueError, match='is without runs: a study has res'):
+        read_study(ROOT / 'docs/study/base.yaml')
+    broken = write(entry())
+    broken.write_text('runs: [')
+    with pytest.raises(ValueError, match='cannot be read as YAML: while pars'):
+        read_study(broken)
     with pytest.raises(FileNotFoundError, match='name a study as'):
         read_study('missing.yaml')
 

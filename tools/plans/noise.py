@@ -1,13 +1,13 @@
 """Which batches a run's logged noise scales say are worth running."""
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 
+from reports.series import noise_scales
 from reports.worth import measured_range
 from rich.table import Table
 
-from agvm_mm.engine.logs import modules_of, read_log
+from agvm_mm.engine.logs import read_log
 from agvm_mm.large_batch.plan import Plan
 
 
@@ -30,24 +30,20 @@ def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
         ValueError: If the run logged no noise scale.
     """
     rows = read_log(work_dir)
-    rows = rows[len(rows) // 2:]
+    scales = noise_scales(rows, fewest=1)
     table = Table()
     table.add_column('module', overflow='fold')
     for column in ('gains little beyond',
                    f'progress at {plan.total_batch_size:,}'):
         table.add_column(column, justify='right')
-    scales = []
-    for module in modules_of(rows):
-        key = f'agvm/noise_scale/{module}'
-        values = [row[key] for row in rows if key in row]
-        if not values:
+    for module, scale in scales.items():
+        if scale is None:
             table.add_row(module, 'no signal above the noise', '')
             continue
-        scale = statistics.median(values)
-        scales.append(scale)
         progress = 1 / (1 + scale / plan.total_batch_size)
         table.add_row(module, f'{scale:,.0f}', f'{progress:.0%}')
-    if not scales:
+    known = [scale for scale in scales.values() if scale is not None]
+    if not known:
         why = 'its second half never showed a signal above the noise'
         if any(row.get('agvm/num_samples') == 0 for row in rows):
             why = ("its model's inputs are of a kind whose samples AGVM "
@@ -56,8 +52,8 @@ def noise_table(work_dir: Path, plan: Plan) -> tuple[Table, str]:
     # To whole samples of each process, or it could not run.
     low, high = (
         max(1, round(scale / plan.world_size)) * plan.world_size
-        for scale in (min(scales), max(scales)))
+        for scale in (min(known), max(known)))
     return table, (
         f'worth running on {plan.world_size} GPUs: total batches from {low:,} '
         f'(up to it every module gains) to {high:,} (beyond it none gains '
-        f'much)\n{measured_range(min(scales))}')
+        f'much)\n{measured_range(min(known))}')

@@ -6,11 +6,16 @@ from typing import Sequence
 
 from . import comparisons, verdicts
 from .run import Run
-from .series import median_of, points_of, spread, values_of
+from .series import (
+    median_of,
+    noise_scales,
+    points_of,
+    second_half,
+    spread,
+    values_of,
+)
 from .worth import measured_range
 
-# Rows in the second half of a run in which a module must show a noise scale.
-FEWEST = 3
 REASON = re.compile(r'AGVM (?:could not measure .*? were due|cannot measure): '
                     r'(.*?)\. Learning-rate factors')
 
@@ -40,15 +45,10 @@ def judge(run: Run) -> list[str]:
 
 
 def _of_agvm(run: Run) -> list[str | None]:
-    half = run.rows[len(run.rows) // 2:]
+    half = second_half(run.rows)
     factors = {m: points_of(run.rows, 'lr_scale', m) for m in run.modules}
     late = {m: median_of(half, 'lr_scale', m) for m in run.modules}
-    scales = {
-        m:
-        median_of(half, 'noise_scale', m) if len(
-            points_of(half, 'noise_scale', m)) >= FEWEST else None
-        for m in run.modules
-    }
+    scales = noise_scales(run.rows)
     known = [scale for scale in scales.values() if scale is not None]
     # A config that is not there states nothing: AGVM's defaults.
     options = run.options[0] if run.options else {}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Sequence
 
 from mmengine.config import Config
 
@@ -9,6 +10,25 @@ from agvm_mm.engine.logs import dumped_config, micro_batches_of, read_rows
 
 from .journal import read_journal
 from .run import Run
+
+
+def titled(work_dirs: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Runs, each by a name of its own.
+
+    Args:
+        work_dirs (Sequence[Path]): Of trainings.
+
+    Returns:
+        list[tuple[str, Path]]: The name of the folder, or its path if two
+        share it, and the folder.
+    """
+    names = [work_dir.resolve().name for work_dir in work_dirs]
+    found: dict[str, Path] = {}
+    for work_dir, name in zip(work_dirs, names):
+        path = str(work_dir)
+        title = path if names.count(name) > 1 else name
+        found[f'{title} again' if title in found else title] = work_dir
+    return list(found.items())
 
 
 def read_run(work_dir: Path, title: str) -> Run:

@@ -8,6 +8,7 @@ from typing import Sequence
 from agvm_mm.engine.logs import modules_of
 
 SMOOTHING = 0.8  # momentum of the strong trace
+FEWEST = 3  # rows of a half in which a module must show a noise scale
 
 
 def points_of(rows: list[dict], quantity: str,
@@ -72,6 +73,36 @@ def median_of(rows: list[dict], quantity: str, module: str) -> float | None:
     """
     values = [value for _, value in points_of(rows, quantity, module)]
     return statistics.median(values) if values else None
+
+
+def second_half(rows: list[dict]) -> list[dict]:
+    """The rows after the middle of a run's updates.
+
+    Args:
+        rows (list[dict]): Of a run; some may have been left out.
+    """
+    return [row for row in rows if row['update'] > rows[-1]['update'] / 2]
+
+
+def noise_scales(rows: list[dict],
+                 fewest: int = FEWEST) -> dict[str, float | None]:
+    """Each module's gradient noise scale in the second half of a run.
+
+    Args:
+        rows (list[dict]): From :func:`~agvm_mm.engine.logs.read_log`.
+        fewest (int): Rows there that must have one, or it tells nothing.
+            Defaults to 3.
+
+    Returns:
+        dict[str, float or None]: Their median, in samples; None of a module
+        that showed no signal above the noise.
+    """
+    half = second_half(rows)
+    return {
+        module: median_of(half, 'noise_scale', module)
+        if len(points_of(half, 'noise_scale', module)) >= fewest else None
+        for module in modules_of(rows)
+    }
 
 
 def spread(rows: list[dict], quantity: str = 'step_variance') -> float:

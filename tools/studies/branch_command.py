@@ -92,7 +92,7 @@ def run_branches(args: argparse.Namespace, console: Console) -> None:
     todo = unfinished(branches, results)
     if todo:
         trainings = BranchTrainings(cfg, args.checkpoint, results,
-                                    args.out.resolve() / 'logs')
+                                    args.out / 'logs')
         run_all(trainings, lambda: todo, args.jobs, console)
     show_branches(args.out, args.tolerance, console)
 
@@ -108,10 +108,12 @@ def show_branches(folder: Path, tolerance: float, console: Console) -> None:
     Raises:
         ValueError: If nothing is stored there that can be compared.
     """
-    points = points_of(read_results(folder / 'results'), tolerance)
+    results = read_results(folder / 'results')
+    points = points_of(results, tolerance)
     if not points:
-        raise ValueError(f'{folder} holds no results of two batches or more: '
-                         'name the --out of study.py branch')
+        raise ValueError(f'{folder} holds no results of two batches or more '
+                         'of which the smallest did not diverge: name the '
+                         '--out of study.py branch')
     for point in points:
         console.print(f'\n{point.name}', soft_wrap=True)
         for table in tables_of(point, tolerance):
@@ -119,5 +121,12 @@ def show_branches(folder: Path, tolerance: float, console: Console) -> None:
         console.print(summary_of(point), soft_wrap=True)
         for warning in point.warnings(tolerance):
             console.print(f'warning: {warning}', soft_wrap=True)
+    told = {point.name for point in points}
+    for name in dict.fromkeys(r['point'] for r in results):
+        if name not in told:
+            console.print(
+                f'warning: {name} is left out: its smallest batch is not '
+                'done, or diverged, or is its only one',
+                soft_wrap=True)
     draw_points(points, folder / 'branch.png')
     console.print(f'wrote {folder / "branch.png"}', soft_wrap=True)

@@ -58,14 +58,11 @@ class Point:
 
 
 def points_of(results: Sequence[dict], tolerance: float) -> list[Point]:
-    """Every point of which two batches or more are done.
+    """Every point of which two batches or more can be compared.
 
     Args:
         results (Sequence[dict]): Of branches.
         tolerance (float): Share of the smallest batch's loss.
-
-    Raises:
-        ValueError: See :func:`~studies.critical.critical_batch`.
     """
     by_name: dict[str, list[dict]] = {}
     in_order = sorted(
@@ -80,9 +77,11 @@ def points_of(results: Sequence[dict], tolerance: float) -> list[Point]:
             seeds.setdefault(branch['seed'], {})[branch['batch']] = (
                 math.inf if loss is None else loss)
         batches = sorted({b for losses in seeds.values() for b in losses})
-        # A seed of which some are not done is not compared.
+        # A seed of which some are not done is not compared, nor one whose
+        # smallest batch diverged.
         seeds = {s: seeds[s] for s in sorted(seeds)
-                 if len(seeds[s]) == len(batches)}  # yapf: disable
+                 if len(seeds[s]) == len(batches)
+                 and math.isfinite(seeds[s][batches[0]])}  # yapf: disable
         if len(batches) < 2 or not seeds:
             continue
         losses = {
@@ -91,6 +90,7 @@ def points_of(results: Sequence[dict], tolerance: float) -> list[Point]:
         }
         smallest = [
             r for r in of_point if r['branch']['batch'] == batches[0]
+            and r['branch']['seed'] in seeds
         ]
         scales: dict[str, list[float]] = {}
         for result in smallest:

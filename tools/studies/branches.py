@@ -1,24 +1,32 @@
 """Branches of one training: which there are, and what each came to."""
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-import statistics
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Sequence
 
 from mmengine.config import Config
+from reports.series import noise_scales
 
 from agvm_mm.compat.checkpoint import check_checkpoint, load
-from agvm_mm.engine.logs import modules_of, read_log
+from agvm_mm.engine.logs import read_log
 from agvm_mm.large_batch.another_batch import stated_batch
 
 from .branch_config import branch_config, check_images, micro_batch_of
 from .branch_hook import LOSSES
 from .branch_state import check_state, rate_of
-from .processes import CONFIGS, Processes, commit, write_result
+from .processes import (
+    CONFIGS,
+    Processes,
+    commit,
+    failure,
+    read_results,
+    write_result,
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Branch:
         loss_images (int): On which the loss is evaluated.
         micro_batch (int): Samples of one micro-batch.
         rule (str, optional): Of the learning rate; None is the optimizer's.
+        settings (str): Digest of the whole config.
     """
     config: str
     checkpoint: str
@@ -43,6 +52,7 @@ class Branch:
     loss_images: int
     micro_batch: int
     rule: str | None
+    settings: str
 
     @property
     def point(self) -> str:
@@ -84,9 +94,11 @@ def plan_branches(cfg: Config, config: str, checkpoint: str,
             raise ValueError(f'{flag} {value} must be 1 or more')
     micro_batch = micro_batch_of(cfg, batches)
     check_images(images, batches)
+    text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    settings = hashlib.sha256(text.encode()).hexdigest()[:12]
     return [
         Branch(config, checkpoint, batch, seed, images, loss_images,
-               micro_batch, rule) for seed in range(seeds)
+               micro_batch, rule, settings) for seed in range(seeds)
         for batch in batches
     ]
 
@@ -105,19 +117,21 @@ def unfinished(branches: Sequence[Branch], folder: Path) -> list[Branch]:
     names = {branch.name for branch in branches}
     asked = asdict(branches[0])
     done = set()
-    for path in sorted(folder.glob('*.json')):
-        stored = json.loads(path.read_text())
-        if path.stem not in names and stored['point'] != branches[0].point:
+    for stored in read_results(folder):
+        name = stored['name']
+        if name not in names and stored['point'] != branches[0].point:
             continue
-        done.add(path.stem)
+        done.add(name)
         differs = [
+            'another config' if key == 'settings' else
             f'{key}={stored["branch"].get(key)!r}, not {value!r}'
             for key, value in asked.items() if key not in ('batch', 'seed')
             and stored['branch'].get(key) != value
         ]
         if differs:
-            raise ValueError(f'{path} was made with {differs[0]}: name '
-                             'another folder with --out')
+            raise ValueError(
+                f'{folder / name}.json was made with {differs[0]}: name '
+                'another folder with --out')
     return [branch for branch in branches if branch.name not in done]
 
 
@@ -138,7 +152,7 @@ class BranchTrainings(Processes):
 
     def __init__(self, cfg: Config, checkpoint: str, results: Path,
                  root: Path) -> None:
-        super().__init__()
+        super().__init__(Path.cwd())  # As whoever trained the checkpoint.
         check_checkpoint(checkpoint)
         saved = load(checkpoint)
         check_state(saved, checkpoint, stated_batch(cfg))
@@ -171,23 +185,20 @@ class BranchTrainings(Processes):
                 lr=self.lr,
                 images=branch.images,
                 micro_batch=branch.micro_batch,
-                # The process runs elsewhere.
-                checkpoint=str(Path(branch.checkpoint).resolve()),
+                checkpoint=branch.checkpoint,
                 loss_images=branch.loss_images,
                 rule=branch.rule,
                 seed=branch.seed)
             cfg.dump(work_dir / 'run.py')
-        start = time.time()
+        start, trained = time.time(), commit()
         if self.train(work_dir):
-            text = (work_dir / 'log.txt').read_text()
-            raise RuntimeError(f'{branch.name} failed, see {work_dir}/log.txt:'
-                               f' {text.strip().splitlines()[-1]}')
+            raise failure(branch.name, work_dir / 'log.txt')
         losses = json.loads((work_dir / LOSSES).read_text())
         result = dict(
             name=branch.name,
             point=branch.point,
             branch=asdict(branch),
-            commit=commit(),
+            commit=trained,
             seconds=round(time.time() - start),
             iteration=self.iteration,
             own_batch=stated_batch(self.cfg),
@@ -195,7 +206,12 @@ class BranchTrainings(Processes):
             updates=cfg.train_cfg.max_iters,
             loss_before=losses['before'],
             loss=losses['after'],
-            noise_scale=noise_scales(work_dir))
+            noise_scale={
+                module: float(f'{scale:.4g}')
+                for module, scale in noise_scales(read_log(work_dir),
+                                                  fewest=1).items()
+                if scale is not None
+            })
         write_result(result, self.results)
         return result
 
@@ -210,24 +226,3 @@ class BranchTrainings(Processes):
             f'loss {result["loss_before"]:.4f} to {loss:.4f}')
         return (f'{result["name"]}: {came_to} in {result["updates"]} updates '
                 f'at {result["lr"]:.4g}, {result["seconds"]} s')
-
-
-def noise_scales(work_dir: Path) -> dict[str, float]:
-    """Each module's noise scale in the second half of a run, its median.
-
-    Args:
-        work_dir (Path): Of the run.
-
-    Returns:
-        dict[str, float]: In samples, without modules that showed no signal
-        above the noise.
-    """
-    rows = read_log(work_dir)
-    rows = rows[len(rows) // 2:]
-    found = {}
-    for module in modules_of(rows):
-        key = f'agvm/noise_scale/{module}'
-        values = [row[key] for row in rows if key in row]
-        if values:
-            found[module] = float(f'{statistics.median(values):.4g}')
-    return found

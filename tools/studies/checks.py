@@ -1,6 +1,7 @@
 """What a study's YAML file may say; refused before anything is trained."""
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from mmengine.config import Config
 
 from .runs import TRIALS, Run, is_chosen, listed, multiplied, other_method
 
-REQUIRED = ('pipeline', 'method', 'batch', 'lr')
+NEEDED = ('results', 'data', 'pipelines', 'methods', 'runs')  # of a study
+REQUIRED = ('pipeline', 'method', 'batch', 'lr')  # of a run
 # With what its value must be.
 PROTOCOL = dict(
     trials='an int >= 1',
@@ -28,15 +30,20 @@ PROTOCOL = dict(
 
 
 def check_runs(study: Config, path: str | Path) -> None:
-    """Refuse runs that name what the study does not define.
+    """Refuse a study that lacks a part, or whose runs name what it lacks.
 
     Args:
         study (Config): As it is read.
         path (str or Path): Of its file.
 
     Raises:
-        ValueError: If there are such.
+        ValueError: If it does.
     """
+    for key in NEEDED:
+        if key not in study:
+            raise ValueError(
+                f'{path} is without {key}: a study has {", ".join(NEEDED)}, '
+                'of its own or of its _base_, as docs/study/quick.yaml')
     known = [*Run.__dataclass_fields__, 'constant_scale']
     known.remove('stop_at')  # The protocol's to set.
     for entry in study.runs:
@@ -44,6 +51,13 @@ def check_runs(study: Config, path: str | Path) -> None:
         if left_out:
             raise ValueError(f'{path}: the run {entry.to_dict()} is without '
                              f'{", ".join(left_out)}')
+        for lr in listed(entry.lr):
+            if not (isinstance(lr, (int, float)) or lr == TRIALS
+                    or is_chosen(lr)):
+                raise ValueError(
+                    f'{path}: a run has lr={lr!r}, which must be a number '
+                    '(YAML reads 4e-4 as a text, and 4.0e-4 as a number), '
+                    "'trials', 'best' or 'best of METHOD'")
         others = filter(None, map(other_method, listed(entry.lr)))
         named = dict(
             pipelines=listed(entry.pipeline),
@@ -103,6 +117,11 @@ def check_protocol(study: Config, path: str | Path) -> None:
         return
     protocol = study.protocol.to_dict()
     _check_fields(protocol, path)
+    for name in {*protocol['reference'], *chain(*protocol['compare'])}:
+        if name not in study.methods:
+            raise ValueError(
+                f'{path}: protocol names {name!r}, which is none of the '
+                f'methods; there are {", ".join(study.methods)}')
     chosen = [run for entry in entries for run in multiplied(entry)]
     for run in chosen:
         wrong = _wrong_with(run, protocol)
@@ -177,8 +196,6 @@ def _wrong_with(run: dict, protocol: dict) -> str:
                 return (f"has lr='trials', and protocol.{name} has no {key!r}:"
                         f' add it to {", ".join(map(str, protocol[name]))}')
         return ''
-    if not isinstance(lr, (int, float)):
-        return f"has lr={lr!r}: it must be a number, 'trials' or 'best'"
     every = protocol['validations']
     updates = run.get('updates')
     if not isinstance(updates, int) or updates < 1 or updates % every:

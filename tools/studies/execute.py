@@ -10,7 +10,14 @@ from mmengine.config import Config
 
 from agvm_mm.large_batch import split_batch, updates_per_epoch
 
-from .processes import CONFIGS, Processes, commit, write_result
+from .processes import (
+    CONFIGS,
+    ROOT,
+    Processes,
+    commit,
+    failure,
+    write_result,
+)
 from .run_config import build_config
 from .run_log import read_test, read_training
 from .runs import Run
@@ -23,11 +30,11 @@ class Trainings(Processes):
         study (Config): The study.
         results (Path): Folder of the result files. A run's file is written
             when it is done, and not before.
-        root (Path): Folder of the work dirs.
+        root (Path): Folder of the work dirs, absolute.
     """
 
     def __init__(self, study: Config, results: Path, root: Path) -> None:
-        super().__init__()
+        super().__init__(ROOT)  # The studies' configs are of this checkout.
         self.study = study
         self.results = results
         self.root = root
@@ -50,17 +57,17 @@ class Trainings(Processes):
         with CONFIGS:
             cfg = build_config(self.study, run)
             cfg.dump(work_dir / 'run.py')
-        start = time.time()
+        start, trained = time.time(), commit()
         code = self.train(work_dir)
         text = (work_dir / 'log.txt').read_text()
         diverged = code != 0 and 'infinite or NaN' in text
         if code != 0 and not diverged:
-            raise _failed(run, work_dir / 'log.txt')
+            raise failure(run.name, work_dir / 'log.txt')
         micro_batches = split_batch(run.batch, 1, cfg.max_samples_per_gpu)[1]
         result = dict(
             name=run.name,
             run=asdict(run),
-            commit=commit(),
+            commit=trained,
             diverged=diverged,
             micro_batches=micro_batches)
         if run.updates is None:
@@ -94,11 +101,6 @@ class Trainings(Processes):
         log = work_dir / 'test.txt'
         if self.call(log, 'test.py', work_dir / 'run.py', checkpoint,
                      '--work-dir', work_dir / 'test'):
-            raise _failed(run, log)
+            raise failure(run.name, log)
         checkpoint.unlink()
         return read_test(work_dir / 'test', self.study.pipelines[run.pipeline])
-
-
-def _failed(run: Run, log: Path) -> RuntimeError:
-    return RuntimeError(f'{run.name} failed, see {log}: '
-                        f'{log.read_text().strip().splitlines()[-1]}')

@@ -127,12 +127,26 @@ def draw_rates(results: Sequence[dict], path: Path) -> bool:
     for axis in axes[len(batches):]:
         axis.remove()
     figure.supylabel('metric on the validation split, %', fontsize='medium')
-    methods = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
+    finish(figure, path)
+    return True
+
+
+def finish(figure: Figure, path: Path) -> None:
+    """Write a figure, with one legend below for all its panels.
+
+    Args:
+        figure (Figure): Of which a panel may lack lines that others have.
+        path (Path): PNG to write.
+    """
+    lines = {
+        label: line
+        for axis in figure.axes
+        for line, label in zip(*axis.get_legend_handles_labels())
+    }
     figure.legend(
-        methods.values(), methods, loc='outside lower center', ncols=4)
+        list(lines.values()), list(lines), loc='outside lower center', ncols=4)
     figure.savefig(path, dpi=120)
     plt.close(figure)
-    return True
 
 
 def style(method: str, methods: Iterable[str]) -> dict:

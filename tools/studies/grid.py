@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from mmengine.config import Config
+from yaml import YAMLError
 
 from .checks import check_protocol, check_runs, check_variants
 from .choices import best_lr, constant_scale
@@ -22,13 +23,17 @@ def read_study(path: str | Path) -> Config:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a run names what the study does not define, or its
-            protocol is none.
+        ValueError: If it is no YAML, a run names what the study does not
+            define, or its protocol is none.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path} does not exist; name a study as '
                                 'docs/study/quick.yaml')
-    study = Config.fromfile(path)
+    try:
+        study = Config.fromfile(path)
+    except (OSError, YAMLError) as error:  # OSError: MMEngine's, of a suffix.
+        raise ValueError(f'{path} cannot be read as YAML: '
+                         f'{" ".join(str(error).split())}') from error
     check_runs(study, path)
     check_variants(study, path)
     check_protocol(study, path)

@@ -34,9 +34,14 @@ class Processes:
     """Runs ``tools/train.py``, one thread a process.
 
     A subclass knows what it is to train, and what came of it.
+
+    Args:
+        cwd (Path): From which they run: relative paths of their configs begin
+            there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cwd: Path) -> None:
+        self._cwd = cwd
         self._stopped = False
         self._running: set[subprocess.Popen] = set()
 
@@ -93,7 +98,7 @@ class Processes:
         with open(log, 'w') as file:
             process = subprocess.Popen(
                 [sys.executable, ROOT / 'tools' / tool, *arguments],
-                cwd=ROOT,
+                cwd=self._cwd,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={
@@ -171,6 +176,18 @@ def run_all(trainings: Processes, todo: Callable[[], Sequence[Any]], jobs: int,
         except BaseException:
             trainings.stop()
             raise
+
+
+def failure(name: str, log: Path) -> RuntimeError:
+    """That a process failed, with the last line that it printed.
+
+    Args:
+        name (str): Of the run.
+        log (Path): Of :meth:`Processes.call`.
+    """
+    printed = log.read_text().strip() or 'nothing was printed'
+    return RuntimeError(f'{name} failed, see {log}: '
+                        f'{printed.splitlines()[-1]}')
 
 
 def commit() -> str:

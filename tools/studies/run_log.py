@@ -19,9 +19,13 @@ def read_training(work_dir: Path,
             metric is by epoch and the others are by iteration, the
             micro-batches where all are by update. Defaults to 1.
     """
-    log, = work_dir.glob('*/vis_data/scalars.json')
     metrics, scalars, loss = [], {}, []
-    for row in map(json.loads, log.read_text().splitlines()):
+    # One that diverges before the first line is logged has no file.
+    lines = [
+        line for log in work_dir.glob('*/vis_data/scalars.json')
+        for line in log.read_text().splitlines()
+    ]
+    for row in map(json.loads, lines):
         step = row['step'] // per_step
         if 'loss' not in row:
             metrics.append([step, _metric(row, pipeline)])

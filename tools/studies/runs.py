@@ -80,4 +80,4 @@ def other_method(lr: Any) -> str | None:
 
 def is_chosen(lr: Any) -> bool:
     """Whether earlier results choose a learning rate."""
-    return str(lr).startswith(BEST)
+    return str(lr) == BEST or other_method(lr) is not None

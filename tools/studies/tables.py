@@ -5,6 +5,8 @@ import math
 import statistics
 from typing import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from .cells import (
     Cell,
     best_rate,
@@ -164,8 +166,7 @@ def _short(value: float) -> str:
 def _thirds(points: Sequence[Sequence[float]]) -> list[float]:
     """The medians of the first, second and last third of a run."""
     values = [value for _, value in points]
-    size = math.ceil(len(values) / 3)
     return [
-        statistics.median(values[i:i + size])
-        for i in range(0, len(values), size or 1)
+        statistics.median(third) for third in np.array_split(values, 3)
+        if len(third)
     ]

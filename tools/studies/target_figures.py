@@ -11,10 +11,9 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from .figures import by_method, methods_of, style
+from .figures import by_method, finish, methods_of, style
 from .finals import Finals, mean_updates, of_method, plain, reached
 from .tables import percent
 
@@ -61,7 +60,7 @@ def draw_to_targets(finals: Finals, targets: Sequence[float], path: Path, *,
         axis.yaxis.set_major_formatter('{x:.0f}')
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel('images' if images else 'updates')
-    _finish(figure, path)
+    finish(figure, path)
     return True
 
 
@@ -76,7 +75,12 @@ def draw_curves(finals: Finals, targets: Sequence[float], path: Path) -> bool:
     Returns:
         bool: Whether there was something to draw.
     """
-    found = plain(finals)
+    # One that diverged before its first validation has no curve.
+    found = {
+        cell: drawn
+        for cell, of_cell in plain(finals).items()
+        if (drawn := [result for result in of_cell if result['metric']])
+    }
     if not found:
         return False
     batches = sorted({cell.batch for cell in found})
@@ -110,7 +114,7 @@ def draw_curves(finals: Finals, targets: Sequence[float], path: Path) -> bool:
         axis.set(title=f'batch {batch}', xlabel='images')
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel('metric on the validation split, %')
-    _finish(figure, path)
+    finish(figure, path)
     return True
 
 
@@ -143,16 +147,3 @@ def _draw_target(axis: Axes, found: Finals, target: float,
             min(least) * batches[0] / (1 if images else batch)
             for batch in batches
         ], **PERFECT)
-
-
-def _finish(figure: Figure, path: Path) -> None:
-    """One legend for all panels, some of which lack a method."""
-    lines = {
-        label: line
-        for axis in figure.axes
-        for line, label in zip(*axis.get_legend_handles_labels())
-    }
-    figure.legend(
-        list(lines.values()), list(lines), loc='outside lower center', ncols=4)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)

@@ -10,6 +10,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
 from .cells import Cell, measured, step_variances
+from .figures import finish
 
 # Without AGVM and with it, as the paper's Figure 1 has its columns: of the
 # first optimizer that was measured.
@@ -49,6 +50,9 @@ def draw_panels(found: Mapping[Cell, dict], methods: Sequence[str],
         path (Path): PNG to write.
     """
     batches = sorted({cell.batch for cell in found})
+    modules = list(
+        dict.fromkeys(module for result in found.values()
+                      for module in result['agvm']['variance']))
     by_epoch = all('updates_per_epoch' in r for r in found.values())
     figure, axes = plt.subplots(
         len(batches),
@@ -68,6 +72,7 @@ def draw_panels(found: Mapping[Cell, dict], methods: Sequence[str],
             axis.plot([step / each for step in steps],
                       values,
                       linewidth=1,
+                      color=f'C{modules.index(module)}',
                       label=module)
     for row, batch in zip(axes, batches):
         row[0].set_ylabel('variance of the step')
@@ -76,8 +81,4 @@ def draw_panels(found: Mapping[Cell, dict], methods: Sequence[str],
             axis.grid(alpha=0.3)
     for axis in axes[-1]:
         axis.set_xlabel('epoch' if by_epoch else 'update')
-    _, result = next(iter(found.items()))
-    figure.legend(
-        list(result['agvm']['variance']), loc='outside lower center', ncols=3)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    finish(figure, path)

@@ -40,6 +40,8 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
         ValueError: If another sampler deals them.
     """
 
+    resumes_in_mid_epoch = True  # MMEngine's does not.
+
     def __init__(self, runner: Runner, dataloader: DataLoader | dict,
                  *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, dataloader, *args, **kwargs)
@@ -76,10 +78,7 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
 
     def _iterations_done(self) -> int:
         """The iterations of this epoch that were done before."""
-        length = len(self.dataloader)
-        done = self._iter - self._epoch * length
-        # Or the checkpoint is of other data: an epoch then begins anew.
-        return done if 0 <= done <= length else 0
+        return self._iter - self._epoch * len(self.dataloader)
 
     def _validate(self) -> None:
         self._decide_current_val_interval()

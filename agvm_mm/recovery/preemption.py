@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
@@ -15,8 +15,9 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from agvm_mm.compat.accumulation import micro_batches
 
 from .agreement import Agreement
-from .files import POINTER, drop, put_text
+from .files import POINTER, put_text
 from .parent import end_with_launcher
+from .saved_on_signals import SavedOnSignals
 from .saving import NotSavedError, name_latest, save_whole, saves_files
 from .stop_signals import StopSignals
 from .workers import keep_workers
@@ -24,7 +25,6 @@ from .workers import keep_workers
 # EX_TEMPFAIL of <sysexits.h>: try again. Python, torchrun, bash and Slurm end
 # with no such code by themselves, as they do with 1, 2 or 128 + a signal.
 PREEMPTED = 75
-FILENAME = 'preempted_iter_{}.pth'
 # Batches of a validation between two questions.
 QUESTION_EVERY = 10
 
@@ -51,7 +51,9 @@ class PreemptionHook(Hook):
         self.agreement: Agreement | None = None
         self._questions = 0  # that are left in this validation
         self._asked = False
-        self._earlier: list[str] = []  # what earlier runs saved on a signal
+        self._earlier: SavedOnSignals | None = None
+        self._last: str | None = None  # checkpoint of CheckpointHook
+        self._saved_at: int | None = None  # iterations done at the last one
 
     def before_train(self, runner: Runner) -> None:
         """Take the signals over.
@@ -68,7 +70,9 @@ class PreemptionHook(Hook):
             keep_workers(loop)
         self.signals.take()
         if runner._resume:  # or they are another run's
-            self._earlier = self._saved_on_a_signal(runner)
+            self._earlier = SavedOnSignals(self._folder(runner))
+            if self._is_own(runner, runner._load_from):
+                self._saved_at = runner.iter
 
     def before_train_iter(self, runner: Runner, *args: Any,
                           **kwargs: Any) -> None:
@@ -83,18 +87,26 @@ class PreemptionHook(Hook):
                          outputs: Any = None) -> None:
         """Stop, if one is."""
         self._remove_earlier(runner)
-        number = self.agreement.answer() if self._ends_update(runner) else 0
         done = runner.iter + 1
+        self._note_saved(runner, done)
+        number = self.agreement.answer() if self._ends_update(runner) else 0
         if not number or done == runner.max_iters:
             return
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         if by_epoch and self.end_of_epoch(runner.train_dataloader, batch_idx):
             return  # after_train_epoch does, with whatever others do there.
-        self._stop(runner, number, runner.epoch, done)
+        self._stop(
+            runner,
+            number,
+            runner.epoch,
+            done,
+            resumable=not by_epoch
+            or getattr(runner.train_loop, 'resumes_in_mid_epoch', False))
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Stop, if a rank is to since the epoch's last update."""
         self._remove_earlier(runner)
+        self._note_saved(runner, runner.iter)
         done = runner.epoch + 1
         if (isinstance(runner.train_loop, EpochBasedTrainLoop)
                 and done < runner.max_epochs):
@@ -106,8 +118,7 @@ class PreemptionHook(Hook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Settle how often this validation asks, the same on all ranks."""
         self._questions, self._asked = 0, False
-        if self.agreement is not None and self._is_saved(
-                runner, runner.epoch, runner.iter):
+        if self.agreement is not None and self._saved_at == runner.iter:
             self._questions = self.agreement.least(
                 len(runner.val_dataloader) // QUESTION_EVERY)
 
@@ -123,6 +134,7 @@ class PreemptionHook(Hook):
     def after_val_epoch(self, runner: Runner, *args: Any,
                         **kwargs: Any) -> None:
         """Hear the last answer."""
+        self._note_saved(runner, runner.iter)  # It may have been the best.
         self._stop_validation(runner)
 
     def after_train(self, runner: Runner) -> None:
@@ -137,8 +149,12 @@ class PreemptionHook(Hook):
         if number:
             self._stop(runner, number, runner.epoch, runner.iter)
 
-    def _stop(self, runner: Runner, number: int, epoch: int,
-              iteration: int) -> None:
+    def _stop(self,
+              runner: Runner,
+              number: int,
+              epoch: int,
+              iteration: int,
+              resumable: bool = True) -> None:
         """Save what was done, and leave with all ranks.
 
         Args:
@@ -146,12 +162,18 @@ class PreemptionHook(Hook):
             number (int): Of the signal.
             epoch (int): Epochs that are done.
             iteration (int): Iterations that are done.
+            resumable (bool): Whether the training loop can go on from there.
+                Defaults to True.
 
         Raises:
             SystemExit: Of code ``PREEMPTED``.
         """
         saved = 'which is saved; --resume goes on from there'
-        if not self._is_saved(runner, epoch, iteration):
+        if not resumable:
+            saved = (f'in the middle of an epoch, in which '
+                     f'{type(runner.train_loop).__name__} cannot go on; '
+                     '--resume goes on from the checkpoint before it')
+        elif self._saved_at != iteration:
             try:
                 self._save(runner, epoch, iteration)
             except NotSavedError as error:
@@ -169,9 +191,8 @@ class PreemptionHook(Hook):
         raise SystemExit(PREEMPTED)
 
     def _save(self, runner: Runner, epoch: int, iteration: int) -> None:
-        hook = self._checkpoint_hook(runner)
-        folder = hook.out_dir if hook else runner.work_dir
-        name = FILENAME.format(iteration)
+        hook, folder = self._checkpoint_hook(runner), self._folder(runner)
+        name = SavedOnSignals.NAME.format(iteration)
         settings = dict(
             save_param_scheduler=runner.param_schedulers is not None,
             meta=dict(epoch=epoch, iter=iteration),
@@ -186,37 +207,29 @@ class PreemptionHook(Hook):
             runner.save_checkpoint(folder, name, **settings)
             if is_main_process():
                 put_text(Path(runner.work_dir, POINTER), path)
-        # One of them may have had this name.
-        self._remove(runner, [old for old in self._earlier if old != path])
+        if self._earlier:  # One of them may have had this name.
+            self._earlier.remove(but=path)
 
     def _remove_earlier(self, runner: Runner) -> None:
         hook = self._checkpoint_hook(runner)
         if self._earlier and hook and hook.last_ckpt:
-            self._remove(runner, self._earlier)
-            self._earlier = []
+            self._earlier.remove()
 
-    @master_only
-    def _remove(self, runner: Runner, paths: list[str]) -> None:
-        for path in paths:
-            drop(path)
-
-    def _saved_on_a_signal(self, runner: Runner) -> list[str]:
+    def _folder(self, runner: Runner) -> str:
         hook = self._checkpoint_hook(runner)
-        folder = hook.out_dir if hook else runner.work_dir
-        start, end = FILENAME.split('{}')
-        return [
-            os.path.join(folder, name) for name in sorted(os.listdir(folder))
-            if name.startswith(start) and name.endswith(end)
-        ] if os.path.isdir(folder) else []
+        return hook.out_dir if hook else runner.work_dir
 
-    @staticmethod
-    def _is_saved(runner: Runner, epoch: int, iteration: int) -> bool:
-        hook = PreemptionHook._checkpoint_hook(runner)
-        if hook is None or not hook.last_ckpt:
-            return False
-        step = epoch if hook.by_epoch else iteration
-        return os.path.basename(
-            hook.last_ckpt) == hook.filename_tmpl.format(step)
+    def _is_own(self, runner: Runner, checkpoint: str | None) -> bool:
+        """Whether ``--resume`` finds it in the work dir of this run."""
+        folders = [runner.work_dir, self._folder(runner)]
+        return checkpoint is not None and os.path.dirname(
+            os.path.abspath(checkpoint)) in map(os.path.abspath, folders)
+
+    def _note_saved(self, runner: Runner, iteration: int) -> None:
+        """Note after which iteration CheckpointHook saved last."""
+        hook = self._checkpoint_hook(runner)
+        if hook is not None and hook.last_ckpt != self._last:
+            self._last, self._saved_at = hook.last_ckpt, iteration
 
     @staticmethod
     def _checkpoint_hook(runner: Runner) -> CheckpointHook | None:

@@ -130,7 +130,8 @@ class Watch:
             self._write()
         now = self._read()
         if self.record()['events'] != events:
-            self.store.add('judges', -1)
+            # Others may have counted themselves meanwhile, in vain.
+            self.store.set('judges', '0')
             return
         _tell(verdict(before, now, self.world_size, self.timeout))
         self.store.add('over', 1)

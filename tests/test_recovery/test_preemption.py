@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
-from mmengine.runner import Runner
+from mmengine.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.multiprocessing import ProcessExitedException
 
 import agvm_mm  # noqa: F401
@@ -48,6 +48,11 @@ class TrainedToy(ToyDetector):
         if mode == 'predict':
             return [dict() for _ in inputs]
         return super().forward(inputs, data_samples, mode)
+
+
+@LOOPS.register_module()
+class OwnEpochLoop(EpochBasedTrainLoop):
+    """A user's, which begins the epoch anew after a resume."""
 
 
 @METRICS.register_module()
@@ -126,7 +131,8 @@ def _train(rank,
            by_epoch=True,
            save_every=-1,
            resume=False,
-           validate=False):
+           validate=False,
+           loop=None):
     os.environ['RANK'] = str(rank)
     allow_mmengine_checkpoints()
     Runner._log_env = lambda *args: None  # It takes a second.
@@ -160,7 +166,9 @@ def _train(rank,
             val_dataloader=dict(loader, batch_size=1),
             val_cfg=dict(),
             val_evaluator=dict(type='Nothing'))
-    if by_epoch:
+    if loop:
+        cfg['train_cfg']['type'] = loop
+    elif by_epoch:
         cfg['train_cfg']['by_epoch'] = True
     torch.manual_seed(0)
     handlers = [signal.getsignal(number) for number in STOP_SIGNALS]
@@ -263,11 +271,40 @@ def test_an_epoch_is_finished(tmp_path, save_every, expected):
     assert load(tmp_path / expected)['meta']['epoch'] == 1
 
 
+@pytest.mark.parametrize('ranks', [1, 2])
+def test_in_mid_epoch_the_last_checkpoint_is_not_enough(tmp_path, ranks):
+    assert train(
+        tmp_path, ranks, save_every=1,
+        hooks=[signalled(at=8)]) == [(PREEMPTED, 9)] * ranks
+    assert saved(tmp_path) == ['epoch_1.pth', 'preempted_iter_10.pth']
+    assert latest(tmp_path) == 'preempted_iter_10.pth'
+
+
+def test_a_loop_that_does_not_go_on_in_mid_epoch_saves_nothing(tmp_path):
+    """Where MMEngine's would begin the epoch anew, at iteration 6."""
+    assert train(
+        tmp_path, loop='OwnEpochLoop', hooks=[signalled()]) == [(PREEMPTED, 3)]
+    assert saved(tmp_path) == []
+    assert train(
+        tmp_path,
+        loop='OwnEpochLoop',
+        save_every=1,
+        hooks=[signalled(at=8)]) == [(PREEMPTED, 9)]
+    assert saved(tmp_path) == [latest(tmp_path)] == ['epoch_1.pth']
+    assert train(tmp_path, loop='OwnEpochLoop', resume=True) == [(0, 18)]
+
+
 def test_a_validation_is_cut_short(tmp_path):
     """Of 24 images: asked after the tenth, answered after the twentieth."""
     hooks = [signalled(at=3, where='after_val_iter'), dict(type='EndHook')]
     assert train(
         tmp_path, save_every=1, validate=True,
+        hooks=hooks) == [(PREEMPTED, 6)]
+    assert saved(tmp_path) == [latest(tmp_path)] == ['epoch_1.pth']
+    assert (tmp_path / 'validated').read_text() == '20'
+    # The run that goes on begins with it, from what is saved.
+    assert train(
+        tmp_path, save_every=1, validate=True, resume=True,
         hooks=hooks) == [(PREEMPTED, 6)]
     assert saved(tmp_path) == [latest(tmp_path)] == ['epoch_1.pth']
     assert (tmp_path / 'validated').read_text() == '20'

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Iterator, Sequence
 
 import torch
@@ -20,6 +21,8 @@ from torch.distributed.fsdp.fully_sharded_data_parallel import (
     ShardedOptimStateDictConfig,
 )
 from torch.optim import Optimizer
+
+from .dropped import tell_dropped
 
 FULL = StateDictType.FULL_STATE_DICT
 SHARDED = StateDictType.SHARDED_STATE_DICT
@@ -131,6 +134,59 @@ def by_name(state_dict: dict, layout: Sequence[Sequence[str]]) -> dict:
             dict(group, params=list(of_group))
             for group, of_group in zip(groups, layout)
         ])
+
+
+def to_load(model: FSDP, optim_wrapper: OptimWrapper, state_dict: dict,
+            own: dict) -> tuple[dict, dict]:
+    """FSDP's ``optim_state_dict_to_load``, for a run with other groups too.
+
+    torch sorts the numbers of a group's parameters, so that those of other
+    groups would be taken for each other, and it fails on a parameter that
+    this run does not train.
+
+    Args:
+        model (FSDP): The model.
+        optim_wrapper (OptimWrapper): To load the state.
+        state_dict (dict): With 'state' and 'param_groups'. It is not changed.
+        own (dict): What else the checkpoint has of the wrapper, as AGVM's
+            'agvm'. It is not changed.
+
+    Returns:
+        tuple[dict, dict]: What to load of both.
+    """
+    agvm, layout = own.get('agvm'), None
+    if hasattr(optim_wrapper, 'groups'):
+        layout = optim_wrapper.groups.layout()
+    saved = agvm['layout'] if agvm else getattr(optim_wrapper, '_plain_layout',
+                                                None)
+    if saved and any(isinstance(key, int) for key in state_dict['state']):
+        state_dict = by_name(state_dict, saved)
+    groups = state_dict['param_groups']
+    if layout is not None:  # of AGVM, and all have names
+        numbers = {
+            name: number
+            for number, name in enumerate(chain.from_iterable(layout))
+        }
+        tell_dropped([n for n in state_dict['state'] if n not in numbers])
+        groups = [
+            dict(group, params=[n for n in group['params'] if n in numbers])
+            for group in groups
+        ]
+        state_dict = dict(
+            state={n: s for n, s in state_dict['state'].items()
+                   if n in numbers},
+            param_groups=groups)  # yapf: disable
+    loaded = FSDP.optim_state_dict_to_load(
+        model=model,
+        optim=optim_wrapper.optimizer,
+        optim_state_dict=state_dict)
+    if layout is not None:
+        for group, named in zip(loaded['param_groups'], groups):
+            group['params'] = [numbers[name] for name in named['params']]
+    if agvm:
+        layout = [list(group['params']) for group in groups]
+        own = dict(own, agvm=dict(agvm, layout=layout))
+    return loaded, own
 
 
 def read_optimizer_state(folder: str, model: FSDP,

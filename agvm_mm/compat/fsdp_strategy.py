@@ -43,13 +43,13 @@ from .fsdp_state import (
     FULL,
     SETTINGS,
     SHARDED,
-    by_name,
     check_settings,
     check_torch,
     make_state,
     on_a_cpu,
     read_optimizer_state,
     state_dicts,
+    to_load,
 )
 
 # What FSDP itself makes of an optimizer's state.
@@ -174,18 +174,13 @@ class AGVMFSDPStrategy(FSDPStrategy):
         """
         managed = {k: state_dict[k] for k in MANAGED}
         own = {k: v for k, v in state_dict.items() if k not in MANAGED}
-        layout = state_dict.get('agvm', {}).get('layout')
-        if layout and any(isinstance(key, int) for key in managed['state']):
-            managed = by_name(managed, layout)
         with self._as_saved():
             if self._folder is not None:
                 managed['state'] = read_optimizer_state(
                     self._folder, self.model, self.optim_wrapper,
                     managed['state'])
-            managed = FSDP.optim_state_dict_to_load(
-                model=self.model,
-                optim=self.optim_wrapper.optimizer,
-                optim_state_dict=managed)
+            managed, own = to_load(self.model, self.optim_wrapper, managed,
+                                   own)
         self.optim_wrapper.load_state_dict({**managed, **own})
 
     def load_checkpoint(self,

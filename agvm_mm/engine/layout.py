@@ -6,18 +6,23 @@ state is renumbered by the parameters' names before it is loaded.
 """
 from __future__ import annotations
 
-import logging
-from typing import List
+from typing import List, Mapping, Sequence
 
-from mmengine.logging import print_log
+import torch
 from torch.optim import Optimizer
+
+from agvm_mm.compat.dropped import tell_dropped
 
 Layout = List[List[str]]
 MEND = 'Load only its weights: set load_from, and no --resume'
+KEEP = f'leave optim_wrapper.paramwise_cfg as it was. Or: {MEND}'
+LABELS = ('params', 'module')  # of a group, beside its settings
 
 
-def to_layout(state_dict: dict, ours: Layout | None,
-              theirs: Layout | None) -> dict:
+def to_layout(state_dict: dict,
+              ours: Layout | None,
+              theirs: Layout | None,
+              groups: Sequence[dict] = ()) -> dict:
     """Bring an optimizer's state to the order of other parameter groups.
 
     Args:
@@ -25,14 +30,17 @@ def to_layout(state_dict: dict, ours: Layout | None,
         ours (list[list[str]], optional): The parameters' names, group by
             group, to bring it to.
         theirs (list[list[str]], optional): The names as it was saved.
+        groups (Sequence[dict]): Those of this run's optimizer, before it
+            loads the state. Defaults to none, which are not compared.
 
     Returns:
         dict: The state, and whatever else ``state_dict`` holds, with each
-        group's hyper-parameters from the saved group of its first parameter.
-        As it is where either side's names are not known.
+        group's hyper-parameters from the saved group of its parameters. As it
+        is where either side's names are not known.
 
     Raises:
-        ValueError: If the state is one of other parameters.
+        ValueError: If the state is one of other parameters, or if its groups
+            have other settings apart than this run's.
     """
     if ours is None or theirs is None or ours == theirs:
         return state_dict
@@ -56,10 +64,13 @@ def to_layout(state_dict: dict, ours: Layout | None,
             f'The checkpoint holds no optimizer state of {len(missing)} '
             f'parameters, {missing[0]!r} among them. {MEND}')
     kept = {name for names in ours for name in names}
-    _tell_dropped([
+    tell_dropped([
         name for name, (index, _) in saved.items()
         if name not in kept and index in state_dict['state']
     ])
+
+    _check_settings({name: group
+                     for name, (_, group) in saved.items()}, ours, groups)
 
     # What is no parameter's, as a count of all steps, has no number.
     own = {k: v for k, v in state_dict['state'].items() if k not in numbers}
@@ -120,11 +131,45 @@ def fit_base_settings(state_dict: dict, ours: dict | None) -> None:
         state_dict.setdefault('base_param_settings', settings)
 
 
-def _tell_dropped(names: list[str]) -> None:
-    if names:
-        print_log(
-            f'The checkpoint holds the optimizer state of {len(names)} '
-            f'parameters, {names[0]!r} among them, that this run does not '
-            'train; it is dropped.',
-            logger='current',
-            level=logging.WARNING)
+def _check_settings(saved: Mapping[str, dict], ours: Layout,
+                    groups: Sequence[dict]) -> None:
+    """Refuse groups that would lose what set their parameters apart.
+
+    Args:
+        saved (Mapping[str, dict]): The saved group of each parameter.
+        ours (list[list[str]]): The names of this run's groups.
+        groups (Sequence[dict]): These groups.
+
+    Raises:
+        ValueError: That names two parameters and the setting.
+    """
+    for names in ours:
+        for name in names:
+            key = _difference(saved[names[0]], saved[name])
+            if key is not None:
+                raise ValueError(
+                    f'{names[0]!r} and {name!r} have another {key} each in '
+                    f'the checkpoint, and the same one in this run: {KEEP}')
+    firsts: dict[int, tuple[str, dict]] = {}
+    for names, group in zip(ours, groups):
+        first, of_first = firsts.setdefault(
+            id(saved[names[0]]), (names[0], group))
+        key = _difference(of_first, group)
+        if key is not None:
+            raise ValueError(
+                f'{first!r} and {names[0]!r} have another {key} each in this '
+                f'run, and the same one in the checkpoint: {KEEP}')
+
+
+def _difference(one: dict, other: dict) -> str | None:
+    """A setting that two groups have not alike."""
+    if one is other:
+        return None
+    for key in {**one, **other}:
+        a, b = one.get(key), other.get(key)
+        alike = key in LABELS or (
+            torch.equal(a, b) if isinstance(a, torch.Tensor)
+            and isinstance(b, torch.Tensor) else a == b)
+        if not alike:
+            return key
+    return None

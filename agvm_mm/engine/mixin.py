@@ -206,7 +206,7 @@ class AGVMMixin:
         self.groups.label()
         ours = self.groups.layout()
         theirs = self._plain_layout if agvm is None else agvm['layout']
-        state_dict = to_layout(state_dict, ours, theirs)
+        state_dict = to_layout(state_dict, ours, theirs, self.param_groups)
         with self.groups.labels_kept():
             super().load_state_dict(state_dict)
         check_loaded(self.optimizer)

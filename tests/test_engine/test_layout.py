@@ -1,16 +1,19 @@
 import pytest
 import torch
 
-from agvm_mm.engine import layout as layout_module
+from agvm_mm.compat import dropped
 from agvm_mm.engine.layout import to_layout
 
 
-def optimizer_of(groups):
-    """An optimizer over parameters named as given, its momenta their names."""
+def optimizer_of(groups, **rates):
+    """An optimizer over parameters named as given, its momenta their names.
+
+    The rate of a group is that of its first parameter.
+    """
     optimizer = torch.optim.SGD([
         dict(
             params=[torch.nn.Parameter(torch.zeros(1)) for _ in names],
-            lr=10.0 * (i + 1)) for i, names in enumerate(groups)
+            lr=rates.get(names[0], 1.0)) for names in groups
     ])
     for group, names in zip(optimizer.param_groups, groups):
         for parameter, name in zip(group['params'], names):
@@ -33,7 +36,7 @@ def layout(groups):
 @pytest.fixture(name='warnings')
 def _warnings(monkeypatch):
     messages = []
-    monkeypatch.setattr(layout_module, 'print_log',
+    monkeypatch.setattr(dropped, 'print_log',
                         lambda message, **kwargs: messages.append(message))
     return messages
 
@@ -45,17 +48,43 @@ def test_same_or_unknown_layouts_are_left_as_they_are(ours, theirs):
     assert to_layout(state, ours, theirs) is state
 
 
-@pytest.mark.parametrize('saved', [['abcd'], ['dcba'], ['c', 'a', 'd', 'b']])
-def test_state_goes_by_name(saved, warnings):
-    old, new = optimizer_of(saved), optimizer_of(['ca', 'bd'])
+@pytest.mark.parametrize(
+    ('saved', 'rates'),
+    [(['abcd'], dict(a=2.0)), (['dcba'], dict(d=2.0)),
+     (['c', 'a', 'd', 'b'], dict(c=2.0, a=2.0, d=3.0, b=3.0))])
+def test_state_goes_by_name(saved, rates, warnings):
+    old, new = optimizer_of(saved, **rates), optimizer_of(['ca', 'bd'])
     converted = to_layout(old.state_dict(), layout(['ca', 'bd']),
-                          layout(saved))
+                          layout(saved), new.param_groups)
     new.load_state_dict(converted)
     assert names_of(new) == list('cabd')
-    # A group's settings come from the saved group of its first parameter.
-    lr_of = {n: 10.0 * (i + 1) for i, g in enumerate(saved) for n in g}
-    assert [g['lr'] for g in new.param_groups] == [lr_of['c'], lr_of['b']]
+    assert [g['lr'] for g in new.param_groups] == [
+        2.0, 3.0 if len(saved) > 1 else 2.0
+    ]
     assert not warnings
+
+
+@pytest.mark.parametrize('tensor', [False, True])
+def test_settings_that_would_be_lost_are_refused(tensor):
+    """Of a checkpoint, and of the run that goes on from it."""
+    apart = optimizer_of(['a', 'b', 'c'], b=0.1)
+    together = optimizer_of(['abc'])
+    for group in (*apart.param_groups, *together.param_groups):
+        group['module'] = str(id(group))  # which is no setting
+        if tensor:
+            group['lr'] = torch.tensor(group['lr'])
+    with pytest.raises(
+            ValueError,
+            match=r"'a' and 'b' have another lr each in the checkpoint, and "
+            'the same one in this run: leave optim_wrapper.paramwise_cfg'):
+        to_layout(apart.state_dict(), layout(['abc']),
+                  layout(['a', 'b', 'c']), together.param_groups)
+    with pytest.raises(
+            ValueError,
+            match="'a' and 'b' have another lr each in this run, and the same"
+    ):
+        to_layout(together.state_dict(), layout(['a', 'b', 'c']),
+                  layout(['abc']), apart.param_groups)
 
 
 def test_parameters_without_state_and_frozen_ones(warnings):

@@ -1,6 +1,8 @@
 """Under FSDP the sums are those of DDP, and a run resumes to the bit."""
+import copy
 import os
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,13 +10,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.model.wrappers import MMFullyShardedDataParallel
+from mmengine.optim import build_optim_wrapper
 from mmengine.runner import FlexibleRunner
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
 
+from agvm_mm import AGVMFSDPStrategy
 from agvm_mm.compat.fsdp_state import (
     FULL,
     SHARDED,
@@ -327,6 +331,86 @@ def test_resume(optimizer, accumulation, tmp_path):
     assert agvm['lr_scale']['neck'] != 1
     for name, tensor in expected['state_dict'].items():
         assert torch.equal(tensor, resumed['state_dict'][name]), name
+
+
+class Layers(BaseModel):
+    """Layers of one shape, which torch could take for each other."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.backbone = nn.Sequential(
+            *(nn.Linear(8, 8) for _ in range(layers)))
+        self.neck = nn.Linear(8, 8)
+
+    def forward(self, inputs, data_samples=None, mode='loss'):
+        loss = self.neck(self.backbone(inputs)) - data_samples
+        return dict(loss=loss.square().mean())
+
+
+def strategy_of(folder, rank, layers=3, **wrapper):
+    """An AGVMFSDPStrategy with AdamW over the layers."""
+    os.environ['LOCAL_RANK'] = str(rank)
+    torch.manual_seed(0)
+    strategy = AGVMFSDPStrategy(
+        work_dir=str(folder),
+        experiment_name=f'{folder}_{time.time_ns()}',
+        model_wrapper=dict(
+            use_orig_params=True,
+            auto_wrap_policy=dict(type='wrap_classes', classes=['Linear'])))
+    strategy.model = strategy._wrap_model(Layers(layers))
+    if 'type' not in wrapper:
+        wrapper = dict(
+            type='AGVMOptimWrapper',
+            constructor='AGVMOptimWrapperConstructor',
+            agvm=wrapper.get('agvm', dict(begin=1, interval=1)))
+    strategy.optim_wrapper = build_optim_wrapper(
+        strategy.model,
+        dict(wrapper, optimizer=dict(type='AdamW', lr=0.01)))
+    strategy.optim_wrapper.initialize_count_status(strategy.model, 0, 100)
+    return strategy
+
+
+def step(strategy, rank, updates):
+    wrapper = strategy.optim_wrapper
+    for update in range(updates):
+        generator = torch.Generator().manual_seed(2 * update + rank)
+        inputs = torch.randn(4, 8, generator=generator)
+        with wrapper.optim_context(strategy.model):
+            loss = strategy.model(inputs, inputs.sin(), mode='loss')['loss']
+        wrapper.update_params(loss)
+
+
+def resume_with_other_groups(rank, folder, saved, resumed):
+    """Whose first moments each parameter has, and that it steps on."""
+    before = strategy_of(folder, rank, **saved)
+    step(before, rank, 2)
+    state = before.optim_state_dict()
+    after = strategy_of(folder, rank, **resumed)
+    after.load_optim_state_dict(copy.deepcopy(state))
+    loaded = after.optim_state_dict()
+    found = {
+        name: [
+            other for other, theirs in state['state'].items()
+            if torch.equal(of_name['exp_avg'], theirs['exp_avg'])
+        ]
+        for name, of_name in loaded['state'].items()
+    }
+    step(after, rank, 1)
+    return found, after.optim_wrapper.clock.updates
+
+
+@pytest.mark.parametrize(('saved', 'resumed'), [
+    ({}, dict(agvm=dict(begin=1, modules=dict(mid='backbone.1')))),
+    (dict(agvm=dict(begin=1, modules=dict(mid='backbone.1'))), {}),
+    (dict(type='OptimWrapper'), {}),
+    ({}, dict(layers=2)),
+], ids=['split', 'joined', 'plain', 'fewer'])  # yapf: disable
+def test_state_finds_its_parameters_in_other_groups(saved, resumed, tmp_path):
+    for found, updates in run_ranks(resume_with_other_groups, 2, tmp_path,
+                                    saved, resumed):
+        assert found == {name: [name] for name in found}
+        assert len(found) == 2 * (1 + resumed.get('layers', 3))
+        assert updates == (1 if 'type' in saved else 3)
 
 
 @pytest.mark.parametrize('lacks', [*UNIT, *FLAT_PARAM])

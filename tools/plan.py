@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agvm_mm.engine.plan import agvm_options, doubts, measured_updates
+from agvm_mm.engine.runner import check_strategy
 from agvm_mm.large_batch import at_batch, linear_lr, square_root_lr
 from agvm_mm.large_batch.another_batch import stated_batch, with_runner
 from agvm_mm.large_batch.micro_batches import described
@@ -214,6 +215,7 @@ def _print_plan(console: Console, cfg: Config,
     found_later = finds_samples(cfg)
     if found_later:
         cfg.max_samples_per_gpu = cfg.get('total_batch_size')
+    check_strategy(cfg)
     plan = make_plan(cfg, args.gpus)
     memory = [
         line for line in describe_memory(cfg, plan)

@@ -112,10 +112,16 @@ class Modulator:
         return dict(self.lr_scale)
 
     def load_state_dict(self, lr_scale: dict[str, float]) -> None:
-        """Take mu of the modules that both sides know by name."""
+        """Take mu of the modules that both sides know by name.
+
+        Args:
+            lr_scale (dict[str, float]): From :meth:`state_dict`. Of another
+                anchor they become those of this one.
+        """
+        ours = lr_scale.get(self.modules[self.anchor], 1.0)
         for i, module in enumerate(self.modules):
             if module in lr_scale and i != self.anchor:
-                self.lr_scale[module] = lr_scale[module]
+                self.lr_scale[module] = lr_scale[module] / ours
 
 
 @contextmanager

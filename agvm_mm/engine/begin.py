@@ -7,7 +7,11 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, print_log
 
 from agvm_mm.large_batch.launch import split_by_hand
-from agvm_mm.large_batch.settings import counts_updates, type_name
+from agvm_mm.large_batch.settings import (
+    as_count,
+    counts_updates,
+    type_name,
+)
 from agvm_mm.large_batch.warmup import (
     SETTLING,
     auto_begin,
@@ -48,7 +52,7 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
                 'run, but no runner has told one that can be read back: set '
                 'agvm.begin to the update at which the warm-up ends, + 100')
         return
-    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    epochs = as_count((cfg.get('train_cfg') or {}).get('max_epochs'))
     if clock.begin == 'auto':
         clock.begin = auto_begin(cfg, iterations, epochs, clock.micro_batches,
                                  name)

@@ -85,7 +85,6 @@ class AGVMOptimWrapperConstructor:
                 f'optim_wrapper.optimizer.type={optimizer.get("type")!r} is '
                 'not a registered optimizer; list the module that registers '
                 'it in custom_imports, or install its library')
-        check_optimizer_keys(kind, optimizer)
         if not _takes_agvm(wrapper):
             raise ValueError(
                 f'optim_wrapper.type={wrapper!r} takes no agvm: set it to '
@@ -98,6 +97,7 @@ class AGVMOptimWrapperConstructor:
                 f'agvm.base_constructor={self.base_constructor!r} is not a '
                 'registered optimizer wrapper constructor; list the module '
                 'that registers it in custom_imports')
+        check_optimizer_keys(base, kind, optimizer)
         check_paramwise_keys(base, paramwise_cfg, optimizer)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:

@@ -49,10 +49,13 @@ def check_wrapper_keys(kind: type | None, settings: dict) -> None:
             f'optim_wrapper.{key} is unknown to {kind.__name__}: {mend}')
 
 
-def check_optimizer_keys(kind: Any, settings: dict) -> None:
+def check_optimizer_keys(base: Any, kind: Any, settings: dict) -> None:
     """Refuse what an optimizer does not take, as another's betas.
 
     Args:
+        base (type): The constructor below AGVM's. One that builds by itself
+            may take a key for its own, as mmyolo's ``batch_size_per_gpu``,
+            and nothing is refused.
         kind (type): Of the optimizer.
         settings (dict): The ``optim_wrapper.optimizer`` of a config.
 
@@ -60,7 +63,9 @@ def check_optimizer_keys(kind: Any, settings: dict) -> None:
         ValueError: That names the key.
     """
     arguments = inspect.signature(kind).parameters
-    if any(a.kind is a.VAR_KEYWORD for a in arguments.values()):
+    plain = DefaultOptimWrapperConstructor
+    builds = (base.__init__, base.__call__) != (plain.__init__, plain.__call__)
+    if builds or any(a.kind is a.VAR_KEYWORD for a in arguments.values()):
         return
     for key in settings:
         if key not in MARKS and key not in arguments:

@@ -19,7 +19,8 @@ from .rules import (
 )
 from .sampler import TotalBatchSampler
 from .seeded_updates import SeededUpdatesHook
-from .total_batch import resolve, split_batch
+from .split import split_batch
+from .total_batch import resolve
 from .warmup import auto_begin, warm_up_updates
 
 __all__ = [

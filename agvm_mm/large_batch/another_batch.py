@@ -162,7 +162,14 @@ def _scale_hooks(cfg: Config, batch: int) -> None:
         stated = {**_defaults(hook, cfg), **hook}
         if stated.get('momentum'):
             hook['momentum'] = short(averages.momentum(stated['momentum']))
-        multiply(hook, 'gamma', batch, total, stated.get('gamma'))
+        # Its time constant. That of MomentumAnnealingEMA stays: its weight is
+        # gamma / (gamma + steps), which follows the steps by itself.
+        if _average_of(hook) == 'ExpMomentumEMA':
+            multiply(hook, 'gamma', batch, total, stated.get('gamma'))
+
+
+def _average_of(hook: dict) -> str:
+    return type_name(dict(type=hook.get('ema_type', '')))
 
 
 def _defaults(hook: dict, cfg: Config) -> dict:

@@ -1,7 +1,6 @@
 """What a run with a total batch needs from MMEngine's hooks."""
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -13,8 +12,10 @@ from mmengine.runner import Runner
 from agvm_mm.compat.accumulation import micro_batches
 
 from .batch_sampler import MicroBatchSampler
+from .resumed import note_position, settle_position
 from .settings import finds_samples, type_name, with_agvm
-from .total_batch import check_lr_of_total, split_batch
+from .split import split_batch
+from .total_batch import check_lr_of_total
 
 
 @HOOKS.register_module()
@@ -37,16 +38,24 @@ class UpdateParamSchedulerHook(ParamSchedulerHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write the updates done into the checkpoint's meta data."""
-        checkpoint['meta']['updates'] = math.ceil(checkpoint['meta']['iter'] /
-                                                  self._counts(runner))
+        note_position(runner, checkpoint['meta'], self._counts(runner))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Turn the updates done into iterations of this run."""
-        meta = checkpoint.get('meta', {})
-        updates = meta.get('updates')
-        if updates is None or not runner._resume:
+        """Turn the updates done into iterations of this run.
+
+        Args:
+            runner (Runner): Of the run.
+            checkpoint (dict): Its meta data are changed.
+
+        Raises:
+            ValueError: If it is of another total batch, and the run counts
+                epochs.
+        """
+        if not runner._resume:
             return
-        before, meta['iter'] = meta['iter'], updates * self._counts(runner)
+        meta = checkpoint['meta']
+        before = meta['iter']
+        settle_position(runner, checkpoint, self._counts(runner))
         for hook in runner.hooks:
             if type(hook) is EMAHook and before:
                 # It is loaded already, and counts iterations, from the last

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import platform
 from typing import Any, Iterator, Sequence, Sized
 
 import torch
-from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.dist import (
+    all_gather_object,
+    get_dist_info,
+    sync_random_seed,
+)
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import DataLoader, Sampler
 
@@ -60,7 +65,8 @@ class TotalBatchSampler(Sampler):
             an endless stream, in the whole. Nothing before it is loaded.
 
     Raises:
-        ValueError: If the dataset is empty.
+        ValueError: If the dataset is empty or takes no method, or if the
+            processes would not deal the same.
     """
 
     def __init__(self,
@@ -72,6 +78,13 @@ class TotalBatchSampler(Sampler):
                  seed: int | None = None,
                  by_shape: bool = False,
                  seeded: bool = False) -> None:
+        _check_alike({
+            'len(train_dataloader.dataset)': len(dataset),
+            'total_batch_size': total_batch_size,
+            'train_dataloader.batch_size': samples_per_gpu,
+            'train_dataloader.sampler.shuffle': shuffle,
+            'randomness.seed': seed
+        })
         if not len(dataset):
             raise ValueError(
                 f'train_dataloader.dataset={type(dataset).__name__} holds no '
@@ -91,7 +104,7 @@ class TotalBatchSampler(Sampler):
         self._wide: dict[int, bool] = {}
         self.seeded = seeded
         if seeded:
-            dataset.__getitems__ = SeededFetch(dataset)  # type: ignore
+            _let_seed(dataset)
 
     def __iter__(self) -> Iterator[int]:
         """The samples of this rank."""
@@ -167,3 +180,36 @@ def sampler_of(loader: DataLoader) -> Any:
         loader (DataLoader): As MMEngine built it.
     """
     return getattr(loader.batch_sampler, 'sampler', loader.sampler)
+
+
+def _let_seed(dataset: Any) -> None:
+    try:
+        dataset.__getitems__ = SeededFetch(dataset)
+    except AttributeError as error:  # As of a list.
+        raise ValueError(
+            f'train_dataloader.dataset={type(dataset).__name__} takes no '
+            'method that seeds its samples: make it a '
+            'torch.utils.data.Dataset, or set '
+            'recovery=dict(randomness=False)') from error
+
+
+def _check_alike(stated: dict[str, Any]) -> None:
+    """Refuse processes of which each would deal samples of its own.
+
+    Args:
+        stated (dict[str, Any]): What all must have alike, by what it is.
+
+    Raises:
+        ValueError: On every process, if they have not.
+    """
+    told = all_gather_object((platform.node(), stated))
+    for name in stated:
+        hosts: dict[str, set[str]] = {}
+        for host, of_process in told:
+            hosts.setdefault(str(of_process[name]), set()).add(host)
+        if len(hosts) > 1:
+            found = '; '.join(f'{value} on {", ".join(sorted(names)[:4])}'
+                              for value, names in hosts.items())
+            raise ValueError(
+                f'{name} differs between the processes: {found}. Start all '
+                'with the same config, and give all machines the same data')

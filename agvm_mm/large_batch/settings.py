@@ -1,9 +1,11 @@
 """Reads the settings of a config that this package works with."""
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import OPTIM_WRAPPERS
 
 AUTO = 'auto'  # of max_samples_per_gpu
 
@@ -177,6 +179,31 @@ def check_number(field: str, value: Any) -> None:
     if (not isinstance(value, (int, float)) or isinstance(value, bool)
             or not value >= 0):
         raise ValueError(f'{field}={value!r} must be a number >= 0')
+
+
+def check_accumulates(wrapper: dict) -> None:
+    """Refuse a wrapper in whose place its strategy accumulates.
+
+    Args:
+        wrapper (dict): Of :func:`wrappers_of`.
+
+    Raises:
+        ValueError: If its class takes no ``accumulative_counts``.
+    """
+    kind = wrapper.get('type', 'OptimWrapper')
+    kind = OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+    if kind is None or not inspect.isclass(kind):
+        return  # The registry tells, when it is built.
+    taken = [
+        parameter for step in kind.__mro__ if '__init__' in vars(step)
+        for parameter in inspect.signature(step.__init__).parameters.values()
+    ]
+    if not any(parameter.name == 'accumulative_counts' for parameter in taken):
+        raise ValueError(
+            f'optim_wrapper.type={type_name(wrapper)!r} takes no '
+            'accumulative_counts, so that no total_batch_size can be kept: '
+            'leave total_batch_size out and split by hand (DeepSpeed: '
+            'strategy.gradient_accumulation_steps)')
 
 
 def check_settings(cfg: Config | dict) -> None:

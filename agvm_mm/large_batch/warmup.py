@@ -126,10 +126,10 @@ def _run_length(cfg: Config | dict, settings: dict,
     loop = cfg.get('train_cfg') or {}
     if settings.get('by_epoch', True):
         # MMEngine takes a run that counts iterations for a single epoch.
-        return 1 if 'max_iters' in loop else loop.get('max_epochs')
-    iterations = loop.get('max_iters')
+        return 1 if 'max_iters' in loop else as_count(loop.get('max_epochs'))
+    iterations = as_count(loop.get('max_iters'))
     if iterations is None and iterations_per_epoch and 'max_epochs' in loop:
-        iterations = loop['max_epochs'] * iterations_per_epoch
+        iterations = as_count(loop['max_epochs']) * iterations_per_epoch
     return iterations and math.ceil(iterations / iterations_per_step)
 
 

@@ -70,6 +70,15 @@ def test_state_goes_by_name():
     assert other.lr_scale == dict(head=m.lr_scale['head'], backbone=1, new=1)
 
 
+def test_factors_of_another_anchor_become_those_of_this_one():
+    m = Modulator(['backbone', 'neck', 'head'],
+                  anchor='head',
+                  momentum=0.9,
+                  ratio_range=(0.5, 10.0))
+    m.load_state_dict(dict(backbone=1.0, neck=1.5, head=2.0))
+    assert m.lr_scale == dict(backbone=0.5, neck=0.75, head=1.0)
+
+
 def test_unknown_anchor():
     with pytest.raises(
             ValueError,

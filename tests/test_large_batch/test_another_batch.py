@@ -118,7 +118,8 @@ def test_loops_hooks_and_models():
         custom_hooks=[
             dict(type='EMAHook', begin_iter=100),
             dict(type='EMAHook', ema_type='MomentumAnnealingEMA',
-                 momentum=0.001),
+                 momentum=0.001, gamma=100),
+            dict(type='EMAHook', ema_type='ExpMomentumEMA', gamma=2000),
             dict(type='MeanTeacherHook'),
         ])  # yapf: disable
     cfg.train_cfg.dynamic_intervals = [[1200, 40]]
@@ -131,11 +132,11 @@ def test_loops_hooks_and_models():
     assert scaled.default_hooks.checkpoint.interval == 40
     assert scaled.default_hooks.logger.interval == 50
     assert scaled.model.head.warmup_iters == 2500
-    plain, annealed, teacher = scaled.custom_hooks
+    plain, annealed, rising, teacher = scaled.custom_hooks
     assert plain.begin_iter == 25
     assert plain.momentum == pytest.approx(1 - (1 - 0.0002)**4)
     assert annealed.momentum == pytest.approx(1 - (1 - 0.001)**4)
-    assert annealed.gamma == 25
+    assert (annealed.gamma, rising.gamma) == (100, 500)
     assert teacher.momentum == pytest.approx(1 - (1 - 0.001)**4)
     assert 'gamma' not in plain
     resolve(scaled, 2)

@@ -1,6 +1,7 @@
 import itertools
 import math
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -285,3 +286,17 @@ def test_a_dataset_without_images_is_refused():
             match=r'train_dataloader\.dataset=list holds no image: its '
             'ann_file'):
         TotalBatchSampler([], 8, 2)
+
+
+def unlike(rank):
+    with pytest.raises(ValueError, match='differs between') as refused:
+        TotalBatchSampler(range(24 - rank), 8, 2, seed=3)
+    return str(refused.value)
+
+
+def test_machines_of_other_data_are_refused_on_all_of_them():
+    host = platform.node()
+    for message in run_ranks(unlike, 2):
+        assert message.startswith(
+            'len(train_dataloader.dataset) differs between the processes: '
+            f'24 on {host}; 23 on {host}. Start all')

@@ -177,6 +177,8 @@ def test_an_end_that_is_left_out_is_the_runs():
     rising = dict(type='LinearLR', by_epoch=False)
     assert updates(rising, train_cfg=dict(max_epochs=12)) == 1200
     assert updates(rising, train_cfg=dict(max_iters=30), counts=2) == 15
+    by_epoch = dict(type='MultiStepLR', milestones=[8])
+    assert updates(by_epoch, WARM_UP, train_cfg=dict(max_epochs=1e1)) == 500
     assert updates(dict(type='LinearLR'), train_cfg=dict(max_epochs=12)
                    ) == 1200
     falling = dict(type='PolyLR', by_epoch=False)

@@ -23,7 +23,8 @@ from agvm_mm.recovery.randomness import own_generators
 from ..launch import world_size
 from ..samples import batch_unit, even_dealer
 from ..settings import finds_samples, type_name
-from ..total_batch import fewest_replicas, fit, split_batch
+from ..split import split_batch
+from ..total_batch import fewest_replicas, fit
 from .margin import LEAST_TO_TRY, free_memory, limited, margin_of
 from .rehearsal import Rehearsal
 from .search import largest_that_fits

@@ -1,0 +1,88 @@
+"""Finds where in its data a resumed run goes on."""
+from __future__ import annotations
+
+import logging
+import math
+import re
+
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from .loops import TotalBatchEpochLoop
+
+# In the text of a config that MMEngine writes into a checkpoint.
+STATED = re.compile(r'accumulative_counts=(\d+)')
+
+
+def note_position(runner: Runner, meta: dict, counts: int) -> None:
+    """Write the updates done into a checkpoint's meta data.
+
+    Args:
+        runner (Runner): Of the training.
+        meta (dict): It has the epochs and iterations done.
+        counts (int): Micro-batches of one update.
+    """
+    meta['updates'] = math.ceil(meta['iter'] / counts)
+    meta['total_batch_size'] = runner.cfg.get('total_batch_size')
+    if isinstance(runner.train_loop, TotalBatchEpochLoop):
+        meta['epoch_updates'] = len(runner.train_dataloader) // counts
+
+
+def settle_position(runner: Runner, checkpoint: dict, counts: int) -> None:
+    """Turn the updates done into iterations of this run.
+
+    Args:
+        runner (Runner): That goes on from the checkpoint.
+        checkpoint (dict): Of a run with a total batch, of one that was split
+            by hand, or of MMEngine's own. Its meta data are changed.
+        counts (int): Micro-batches of one update.
+
+    Raises:
+        ValueError: If it is of another total batch, and the run counts
+            epochs.
+    """
+    meta = checkpoint['meta']
+    meta['iter'] = _updates_done(checkpoint) * counts
+    by_epoch = isinstance(runner.train_loop, TotalBatchEpochLoop)
+    total, earlier = (of.get('total_batch_size') for of in (runner.cfg, meta))
+    if earlier not in (None, total):
+        if by_epoch:
+            raise ValueError(
+                f'The checkpoint is of total_batch_size={earlier}, and this '
+                f'run of {total}, whose epochs have another number of '
+                f'updates: set total_batch_size={earlier} to go on. Or load '
+                'only the weights: set load_from, and no --resume')
+        _warn(f'The checkpoint is of total_batch_size={earlier}, and this run '
+              f'of {total}: it goes on at the same update of its schedule.')
+    if by_epoch:
+        _begin_epoch_of_other_data(meta, len(runner.train_dataloader), counts)
+
+
+def _updates_done(checkpoint: dict) -> int:
+    meta = checkpoint['meta']
+    if 'updates' in meta:
+        return meta['updates']
+    agvm = checkpoint.get('optimizer', {}).get('agvm')
+    if agvm is not None:  # Of a run that was split by hand.
+        return agvm['updates']
+    stated = STATED.search(str(meta.get('cfg')))
+    return math.ceil(meta['iter'] / (int(stated[1]) if stated else 1))
+
+
+def _begin_epoch_of_other_data(meta: dict, length: int, counts: int) -> None:
+    """Where the epochs of the checkpoint were longer or shorter than here."""
+    done = meta['iter'] - meta['epoch'] * length
+    # MMEngine's counts an epoch as soon as it is over.
+    most = length if 'updates' in meta else length - 1
+    here = length // counts
+    if meta.get('epoch_updates', here) == here and 0 <= done <= most:
+        return
+    meta['iter'] = meta['epoch'] * length
+    _warn(f'The checkpoint is of data of another size, with other epochs than '
+          f'of {here} updates: the training goes on at the beginning of epoch '
+          f'{meta["epoch"] + 1}, and its schedules at the update they had '
+          'come to.')
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)

@@ -1,0 +1,160 @@
+"""A run goes on from a checkpoint of another total batch, or of none."""
+import pytest
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, RUNNERS
+
+from agvm_mm.large_batch import resumed
+from tests.toy import before_each_step
+
+from .test_sampler import ToyData, toy_config
+
+
+@DATASETS.register_module()
+class SomeToyData(ToyData):
+    """The first of its images."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return self.images
+
+
+class Steps(Hook):
+    """The learning rate of each update, and where the training began."""
+
+    def before_train(self, runner):
+        self.lrs, self.began = [], (runner.epoch, runner.iter)
+        self.clock = getattr(runner.optim_wrapper, 'clock', None)
+        self.updates = self.clock and self.clock.updates
+        optimizer = runner.optim_wrapper.optimizer
+        before_each_step(
+            optimizer,
+            lambda _: self.lrs.append(optimizer.param_groups[0]['lr']))
+
+
+def config(work_dir, by_iteration, length, images=21):
+    """With a checkpoint after each epoch, or each three iterations."""
+    cfg = toy_config(work_dir, by_iteration)
+    cfg.train_dataloader.dataset = dict(type='SomeToyData', images=images)
+    cfg.param_scheduler = [
+        dict(
+            type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20)
+    ]
+    cfg.optim_wrapper.agvm = dict(begin=1, interval=2)
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook',
+        interval=3 if by_iteration else 1,
+        by_epoch=not by_iteration)
+    cfg.train_cfg = dict(
+        by_epoch=False, max_iters=length) if by_iteration else dict(
+            by_epoch=True, max_epochs=length)
+    cfg.runner_type = 'TotalBatchRunner'
+    cfg.max_samples_per_gpu = 4
+    return cfg
+
+
+def plain(cfg, **wrapper):
+    """MMEngine's own run of the same: 8 samples an update."""
+    cfg = Config(cfg.to_dict(), format_python_code=False)
+    for key in ('runner_type', 'total_batch_size', 'max_samples_per_gpu'):
+        cfg.pop(key)
+    cfg.custom_hooks = []
+    cfg.train_dataloader.batch_size = 8
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer, **wrapper)
+    return cfg
+
+
+def train(cfg, name, **settings):
+    cfg.update(settings)
+    cfg.experiment_name = f'{cfg.work_dir}_{name}'
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else RUNNERS.get(
+        'Runner').from_cfg(cfg)
+    steps = Steps()
+    runner.register_hook(steps)
+    runner.train()
+    return steps
+
+
+@pytest.fixture(name='warnings')
+def _warnings(monkeypatch):
+    messages = []
+    monkeypatch.setattr(resumed, 'print_log',
+                        lambda message, **kwargs: messages.append(message))
+    return messages
+
+
+@pytest.mark.parametrize(
+    'by_iteration', [False, True], ids=['epochs', 'iters'])
+def test_a_plain_checkpoint_counts_updates(by_iteration, tmp_path):
+    """Six updates of MMEngine's, six of two micro-batches each."""
+    half, whole = (6, 12) if by_iteration else (2, 4)
+    expected = train(
+        plain(config(tmp_path / 'whole', by_iteration, whole)), 'whole')
+    train(plain(config(tmp_path, by_iteration, half)), 'plain')
+    steps = train(
+        config(tmp_path, by_iteration, whole), 'ours', resume=True)
+    assert steps.began == ((0 if by_iteration else 2), 12)
+    assert steps.updates == 6
+    assert steps.lrs == expected.lrs[6:]
+
+
+def test_a_plain_checkpoint_of_micro_batches_counts_updates(tmp_path):
+    """As one that was split by hand, with AGVM or without."""
+    cfg = config(tmp_path, True, 12)
+    by_hand = plain(cfg, accumulative_counts=4)
+    by_hand.train_dataloader.batch_size = 2
+    train(by_hand, 'by_hand')
+    steps = train(config(tmp_path, True, 12), 'ours', resume=True)
+    assert steps.began == (0, 6)
+    assert len(steps.lrs) == 9
+    assert resumed._updates_done(
+        dict(meta=dict(iter=12), optimizer=dict(agvm=dict(updates=3)))) == 3
+
+
+def test_another_total_batch(tmp_path, warnings):
+    train(config(tmp_path / 'epochs', False, 2), 'first')
+    with pytest.raises(
+            ValueError,
+            match='of total_batch_size=8, and this run of 16, whose epochs'):
+        train(
+            config(tmp_path / 'epochs', False, 4),
+            'second',
+            total_batch_size=16,
+            resume=True)
+    train(config(tmp_path / 'iters', True, 6), 'first')
+    steps = train(
+        config(tmp_path / 'iters', True, 12),
+        'second',
+        total_batch_size=16,
+        resume=True)
+    assert (steps.updates, len(steps.lrs)) == (6, 6)
+    warning, = warnings
+    assert warning.endswith('goes on at the same update of its schedule.')
+
+
+@pytest.mark.parametrize('images', [9, 42])
+def test_data_of_another_size_begin_their_epoch_anew(images, tmp_path,
+                                                     warnings):
+    train(config(tmp_path, False, 2), 'first')
+    assert not warnings
+    steps = train(
+        config(tmp_path, False, 4, images=images), 'second', resume=True)
+    an_epoch = -(-images // 8)
+    assert steps.began == (2, 2 * 2 * an_epoch)
+    assert len(steps.lrs) == 2 * an_epoch
+    warning, = warnings
+    assert f'epochs than of {an_epoch} updates: the training goes' in warning
+    assert 'at the beginning of epoch 3' in warning
+
+
+def test_plain_epochs_of_another_length_begin_anew(tmp_path, warnings):
+    """One of six updates is over, which would be two of three."""
+    cfg = plain(config(tmp_path, False, 1))
+    cfg.train_dataloader.batch_size = 4
+    train(cfg, 'plain')
+    steps = train(config(tmp_path, False, 3), 'ours', resume=True)
+    assert (steps.began, len(steps.lrs)) == ((1, 6), 6)
+    assert len(warnings) == 1

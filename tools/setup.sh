@@ -110,7 +110,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 command -v c++ >/dev/null || command -v g++ >/dev/null ||
     die 'no C++ compiler found, which mmcv needs: on Debian, apt-get install g++'
 
-exec 9<"$root/tools/setup.sh"  # the lock
+exec 9<>"$root/tools/setup.sh"  # the lock; NFS wants it open for writing
 if ! flock -n 9; then
     say "waiting for another set-up of $root"
     flock 9

@@ -80,10 +80,12 @@ def count_samples(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int:
     if sources:
         counts = [count_samples((), source) for source in sources]
         return sum(counts) if all(counts) else 0
-    data_samples = kwargs.get('data_samples')
+    data_samples, inputs = kwargs.get('data_samples'), kwargs.get('inputs')
     if isinstance(data_samples, Mapping):
-        return _distinct(data_samples)
-    named = dict(data_samples=data_samples, inputs=kwargs.get('inputs'))
+        # Targets of one batch, as mmyolo's, or data samples by branch.
+        return _count(inputs) if isinstance(
+            inputs, Tensor) else _distinct(data_samples)
+    named = dict(data_samples=data_samples, inputs=inputs)
     values = (*named.values(), *args,
               *(v for k, v in kwargs.items() if k not in named))
     return next(filter(None, map(_count, values)), 0)

@@ -1,5 +1,6 @@
 """A mistake ends in one line that names the mend, before anything is built."""
 import json
+import resource
 import socket
 from argparse import ArgumentParser
 
@@ -195,6 +196,14 @@ def test_a_work_dir_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(OSError, match=r'work_dir=.*file.*--work-dir'):
         check_work_dir(str(tmp_path / 'file'))
+    # A disk that is full takes names of files, but nothing that is in them.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r'cannot be written \(File too la'):
+            check_work_dir(str(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize(('rank', 'local_rank', 'error', 'told'), [

@@ -25,6 +25,7 @@ from agvm_mm.measuring.ddp import check_replicas
 from .building import named_field, told
 from .refusals import raised_by_us
 
+ROOM = 2**18  # bytes: less than a run's first lines and its config
 LOADERS = dict(train_dataloader='training', val_dataloader='validation')
 
 
@@ -39,7 +40,8 @@ def check_work_dir(work_dir: str) -> None:
     """
     try:
         os.makedirs(work_dir, exist_ok=True)
-        tempfile.TemporaryFile(dir=work_dir).close()
+        with tempfile.TemporaryFile(dir=work_dir) as file:
+            file.write(bytes(ROOM))  # A full disk still has names for files.
     except OSError as error:
         raise OSError(f'work_dir={work_dir!r} cannot be written '
                       f'({error.strerror}): name another with --work-dir'
@@ -150,8 +152,9 @@ def _root(settings: dict) -> str | None:
 
 def _image_folders(settings: dict) -> Iterator[tuple[str, str]]:
     """The folders that mmdet's and mmseg's data sets read each image from."""
-    if not _is_local(settings):
-        return
+    steps = settings.get('pipeline')
+    if not _is_local(settings) or (steps and 'Load' not in str(steps)):
+        return  # Nobody reads them, as where mmpose lifts key points.
     prefixes = _prefixes(settings)
     for key in ('img', 'img_path', 'seg', 'seg_map_path'):
         if isinstance(prefixes.get(key), str) and prefixes[key]:

@@ -26,6 +26,7 @@ from agvm_mm.compat.checkpoint import (
     check_checkpoint,
     check_resume,
 )
+from agvm_mm.compat.current import make_current
 from agvm_mm.compat.flexible_runner import BeginsBeforeLoading
 from agvm_mm.large_batch.empty_dataset import explain_empty
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
@@ -131,6 +132,7 @@ class _TotalBatchMixin:
         """
         if self._refusal is not None:
             raise self._refusal
+        make_current(self)  # type: ignore[arg-type]
         cfg: Config = self.cfg  # type: ignore[attr-defined]
         check_strategy(cfg)
         if 'total_batch_size' in cfg and not split_by_hand(cfg):

@@ -82,6 +82,26 @@ def test_one_process(runner_type, tmp_path):
         assert torch.equal(tensor, theirs)
 
 
+@pytest.mark.parametrize('runner_type', RUNNER_TYPES)
+def test_runners_that_are_built_together_are_apart(runner_type, tmp_path):
+    """Each begins by its own warm-up, and logs for itself."""
+    runners = []
+    for name, end in (('one', 2), ('other', 4)):
+        cfg = config(tmp_path / name, runner_type, runner_type)
+        cfg.param_scheduler = [
+            dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=end)
+        ]
+        cfg.optim_wrapper.agvm = dict(begin=end, interval=2)
+        runners.append(RUNNERS.build(cfg))
+    for runner, begin in zip(runners, (2, 4)):
+        runner.train()
+        assert runner.optim_wrapper.message_hub is runner.message_hub
+        assert MMLogger.get_current_instance() is runner.logger
+        key = 'train/agvm/variance/backbone'
+        told = runner.message_hub.get_scalar(key).data[1]
+        assert len(told) == len(range(begin, 9, 2))
+
+
 def test_two_processes(tmp_path):
     expected = run_ranks(train_toy, 2, tmp_path, False, 2)
     for ours, theirs in zip(

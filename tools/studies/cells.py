@@ -110,18 +110,6 @@ def deviation(of_cell: Sequence[dict]) -> float:
     return statistics.stdev(result['final'] for result in of_cell)
 
 
-def difference(ours: Sequence[dict],
-               theirs: Sequence[dict]) -> tuple[float, float]:
-    """By how much the mean of one cell is above that of another.
-
-    Returns:
-        tuple[float, float]: The difference, and its standard error.
-    """
-    error = math.hypot(*(deviation(cell) / math.sqrt(len(cell))
-                         for cell in (ours, theirs)))
-    return mean(ours) - mean(theirs), error
-
-
 def measured(results: Sequence[dict]) -> dict[Cell, dict]:
     """A run of each cell in which AGVM measured: the best one.
 

@@ -1,8 +1,9 @@
 """The paper's claims beside what the study found, claim by claim.
 
-A difference counts if it is at least twice its standard error over seeds;
-variances of the step count as aligned if the largest module's is within twice
-the smallest's over the first half of the training.
+A difference counts by a paired t-test over the seeds that both methods have,
+whose p-value is corrected for the number of tests of the pipeline; variances
+of the step count as aligned if the largest module's is within twice the
+smallest's over the first half of the training.
 """
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ import math
 import statistics
 from typing import Dict, Iterator, List, NamedTuple, Sequence
 
-from .cells import BASELINE, Cell, cells, difference, mean, variances
+from .cells import BASELINE, Cell, cells, variances
+from .paired import LEVEL, Paired, holm, paired
 from .tables import percent, with_deviation
 
 ALIGNED = 2.0
-ERRORS = 2.0
 # With AGVM, without, and the others that the paper compares with.
 OURS, PLAIN = 'agvm-sgd', 'sgd'
 OPTIMIZERS = ('sgd', 'adamw')
@@ -43,6 +44,23 @@ class Claim(NamedTuple):
     number: str
 
 
+class Difference(NamedTuple):
+    """A claim that one method is above another, before it is judged.
+
+    Attributes:
+        text (str): See :class:`Claim`.
+        shown (str): What both have.
+        result (Paired): What should be positive.
+        topic (str): See :class:`Claim`.
+        label (str): See :class:`Claim`.
+    """
+    text: str
+    shown: str
+    result: Paired
+    topic: str
+    label: str
+
+
 def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
     """Compare every claim with the results on the test split.
 
@@ -53,6 +71,15 @@ def claims(results: Sequence[dict], pipeline: str) -> Iterator[Claim]:
     Yields:
         Claim: In the order of the paper, about what was run.
     """
+    found = list(_compared_claims(results, pipeline))
+    tests = [one for one in found if isinstance(one, Difference)]
+    p_values = iter(holm([test.result.p_value for test in tests]))
+    for one in found:
+        yield one if isinstance(one, Claim) else _judged(one, next(p_values))
+
+
+def _compared_claims(results: Sequence[dict],
+                     pipeline: str) -> Iterator[Claim | Difference]:
     found = {
         cell: of_cell
         for cell, of_cell in cells(results, 'test').items()
@@ -168,40 +195,53 @@ def _better(batch: int,
             rival: str,
             our: Sequence[dict],
             their: Sequence[dict],
-            what: str = '') -> Claim:
+            what: str = '') -> Difference:
     text = f'at batch {batch} {ours} is better than {rival}'
     shown = f'{with_deviation(our)} against {with_deviation(their)}'
     short = (f'AGVM better at batch {batch}', rival)
     if what:
         text += f' ({what})'
         short = (f'{short[0]}, in controls', what)
-    return _judged(text, shown, *difference(our, their), short=short)
+    return Difference(text, shown, _over_seeds(our, their), *short)
 
 
 def _loses_less(when: str, ours: str, rival: str,
                 our: Sequence[Sequence[dict]],
-                their: Sequence[Sequence[dict]]) -> Claim:
+                their: Sequence[Sequence[dict]]) -> Difference:
     """Each of the small and of the large batch."""
-    our_loss, our_error = difference(*our)
-    their_loss, their_error = difference(*their)
-    shown = f'{percent(our_loss)} against {percent(their_loss)}'
-    return _judged(
-        f'{when} {ours} loses less than {rival}',
-        shown,
-        their_loss - our_loss,
-        math.hypot(our_error, their_error),
-        short=(f'AGVM loses less {when}', rival))
+    our_loss, their_loss = (_lost(*of) for of in (our, their))
+    shown = ' against '.join(
+        percent(statistics.fmean(loss.values()))
+        for loss in (our_loss, their_loss))
+    return Difference(f'{when} {ours} loses less than {rival}', shown,
+                      paired(their_loss, our_loss), f'AGVM loses less {when}',
+                      rival)
 
 
-def _judged(text: str, shown: str, value: float, error: float, *,
-            short: tuple[str, str]) -> Claim:
+def _lost(small: Sequence[dict], large: Sequence[dict]) -> dict[int, float]:
+    """From the small batch to the large one, by seed."""
+    before, after = _by_seed(small), _by_seed(large)
+    return {s: before[s] - after[s] for s in before if s in after}
+
+
+def _over_seeds(ours: Sequence[dict], theirs: Sequence[dict]) -> Paired:
+    return paired(_by_seed(ours), _by_seed(theirs))
+
+
+def _by_seed(of_cell: Sequence[dict]) -> dict[int, float]:
+    return {result['run']['seed']: result['final'] for result in of_cell}
+
+
+def _judged(claim: Difference, p_value: float) -> Claim:
     """Whether what should be positive is."""
-    shown += f': {100 * value:+.1f} (standard error {percent(error)})'
+    value = claim.result.mean
+    said = 'one seed' if math.isnan(p_value) else f'p = {p_value:.2f}'
+    number = f'{100 * value:+.1f} ({said})'
     verdict = 'undecided'
-    if abs(value) >= ERRORS * error:  # never of one seed: the error is NaN
+    if p_value < LEVEL:  # never of one seed
         verdict = 'yes' if value > 0 else 'no'
-    return Claim(text, shown, verdict, *short,
-                 f'{100 * value:+.1f} ({percent(error)})')
+    return Claim(claim.text, f'{claim.shown}: {number}', verdict, claim.topic,
+                 claim.label, number)
 
 
 def _controls(found: Found, pipeline: str) -> Iterator[Claim]:
@@ -236,13 +276,15 @@ def _verdict(prefix: str, baseline: list[dict],
     if prefix == 'momentum-0':
         diverged = any(r['diverged'] for cell in tried.values() for r in cell)
         return 'yes' if diverged else 'no'
-    apart = [difference(baseline, cell) for cell in tried.values()]
-    if any(math.isnan(error) for _, error in apart):  # of one seed
-        return 'undecided'
+    apart = [_over_seeds(baseline, cell) for cell in tried.values()]
+    corrected = holm([one.p_value for one in apart])
+    decided = [
+        math.copysign(1, one.mean) if p < LEVEL else 0
+        for one, p in zip(apart, corrected)
+    ]
     if prefix == 'anchor-':
-        if all(value > ERRORS * error for value, error in apart):
+        if all(sign > 0 for sign in decided):
             return 'yes'
-        worse = any(mean(cell) > mean(baseline) for cell in tried.values())
-        return 'no' if worse else 'undecided'
-    same = all(abs(value) < ERRORS * error for value, error in apart)
-    return 'yes' if same else 'no'
+        return 'no' if -1 in decided else 'undecided'
+    # That nothing is seen in a few seeds does not show that nothing is there.
+    return 'no' if any(decided) else 'undecided'

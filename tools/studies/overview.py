@@ -26,9 +26,10 @@ Those on Faster R-CNN, then a row for each of the other pipelines. First of the
 variances: the largest module's over the smallest's, in the first half of a
 training, where within twice is aligned. Then of mAP, PQ or mIoU in percent:
 AGVM with SGD against sgd, lars and lamb, AGVM with AdamW against adamw, with
-the standard error over seeds in brackets; less than two of these is undecided.
-Rates are the best ones, if none is named; 36 epochs have three times the
-updates. Behind ± stands the deviation over seeds.
+the p-value of a paired t-test over seeds in brackets, corrected for the number
+of tests of the pipeline by Holm's method; 0.05 or more is undecided. Rates are
+the best ones, if none is named; 36 epochs have three times the updates. Behind
+± stands the deviation over seeds.
 """
 HOW = """\
 ## How it was made

@@ -7,6 +7,10 @@
 # FOLDER is build/docs if it is not given; open its index.html.  It needs no
 # network, nor does who reads it.
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit
+fi
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 out=$(realpath -m "${1:-$root/build/docs}")

@@ -6,6 +6,10 @@
 #
 # Environment: WORK_DIR (work_dirs/demo), PORT (a free one).
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit
+fi
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 bash "$root/tools/setup.sh"

@@ -6,6 +6,10 @@
 # GPUS counts the processes of this machine; without a GPU they run on CPUs.
 # Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment.
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit
+fi
 
 if [[ $# -lt 3 || ! $3 =~ ^[1-9][0-9]*$ ]]; then
     echo "usage: $0 CONFIG CHECKPOINT GPUS [arguments of test.py]" >&2

@@ -8,6 +8,10 @@
 # Machines that may go and come back: NNODES=1:4, MASTER_ADDR, PORT, MAX_RESTARTS
 # (docs/clusters.md).
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit
+fi
 
 if [[ $# -lt 2 || ! $2 =~ ^[1-9][0-9]*$ ]]; then
     echo "usage: $0 CONFIG GPUS [arguments of train.py]" >&2

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
+from command_line.building import named_field
 from command_line.configs import Options, load_config, samples_per_gpu
 from command_line.console import new_console
 from command_line.outputs import writing
-from command_line.refusals import one_line
+from command_line.refusals import one_line, raised_by_us
 from mmengine.config import Config
 from plans.lines import lines_of
 from plans.memory import OF_MICRO_BATCH, describe_memory
@@ -105,9 +106,9 @@ def _of_an_epoch(cfg: Config, plan: Plan) -> str:
     try:
         with silently():
             images = num_train_images(cfg)
-    except ValueError:  # the data are there, and not one image fits
-        raise
-    except Exception:
+    except Exception as error:
+        if raised_by_us(error) and isinstance(error, ValueError):
+            raise  # The data are there, and not one image fits.
         # Whatever a data set raises that is not there: the plan stands.
         return 'those of an epoch are not known: set num_train_images'
     per_epoch = images / plan.total_batch_size
@@ -176,9 +177,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.samples_per_gpu is not None:
             cfg.max_samples_per_gpu = args.samples_per_gpu
         if args.at is not None:
-            cfg = _another_batch(cfg, args)
+            with named_field(cfg):
+                cfg = _another_batch(cfg, args)
         if args.gpus is not None:
-            _print_plan(console, cfg, args)
+            with named_field(cfg):
+                _print_plan(console, cfg, args)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -188,6 +191,8 @@ def _check(args: argparse.Namespace) -> None:
             if value is not None:
                 raise ValueError(f'{flag} {value} is of --at: name the total '
                                  'batch too, as --at 1024')
+    if args.out is not None and args.out.suffix != '.py':
+        raise ValueError(f'--out {args.out}: a config is a .py file')
     if args.gpus is None and (args.at is None or args.work_dir):
         raise ValueError('--gpus is not set: name the processes of the run, '
                          'as --gpus 8')

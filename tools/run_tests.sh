@@ -12,6 +12,10 @@
 # --faults  instead: trainings that are killed, and resumed (most of an hour)
 # --soak    instead: half an hour of training whose memory is watched
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit
+fi
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$root"

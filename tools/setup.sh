@@ -18,6 +18,10 @@
 #   AGVM_CACHE  where mmcv's built wheel is kept   (default: ~/.cache/agvm_mm)
 #   MAX_JOBS    compiler processes at a time       (default: all cores)
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit
+fi
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 [[ -v HOME ]] || HOME=~

@@ -9,6 +9,7 @@ from typing import Sequence
 
 from command_line.building import named_field
 from command_line.configs import Options, load_config
+from command_line.preflight import TEST, check_data, check_work_dir
 from command_line.ranks import check_master, rank_of
 from command_line.refusals import one_line
 from mmengine.config import Config
@@ -61,11 +62,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'--out {args.out}: the file must be a .pkl or .pickle')
-    try:
-        force_safe_loading()
-        check_checkpoint(args.checkpoint)
-    except (FileNotFoundError, ValueError) as error:
-        parser.error(str(error))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -91,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     allow_mmengine_checkpoints()
     with one_line('test.py'):
+        force_safe_loading()
+        check_checkpoint(args.checkpoint)
         cfg = load_config(args.config, args.cfg_options)
         cfg.launcher = args.launcher
         wrap_on_cpus(cfg)
@@ -100,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif cfg.get('work_dir') is None:
             name = osp.splitext(osp.basename(args.config))[0]
             cfg.work_dir = osp.join('work_dirs', name)
+        check_data(cfg, args.config, TEST)
+        check_work_dir(cfg.work_dir)
         cfg.load_from = args.checkpoint
         cfg.resume = False  # As a run dumps it that was resumed.
         without_fsdp(cfg)

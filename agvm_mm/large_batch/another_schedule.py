@@ -68,8 +68,22 @@ def scale_schedulers(cfg: Config, name: str | None,
             _scale_rates(where, scheduler, rule)
         if not scheduler.get('by_epoch', True):
             _check_steps(where, scheduler, stem)
+            before = scheduler.get('end')
             _scale_steps(scheduler, stem, counts)
+            after = scheduler.get('end')
+            if _warms_up(scheduler, stem) and (after or 0) < (before or 0):
+                remarks.append(
+                    f'{where}: the warm-up of {before} updates became one of '
+                    f'{after}, as long in images. What is unsafe at a large '
+                    'batch is the first updates: docs/choosing.md takes two '
+                    'epochs above 128')
     return remarks
+
+
+def _warms_up(scheduler: dict, stem: str) -> bool:
+    rises = scheduler.get('start_factor', 1 / 3) < scheduler.get(
+        'end_factor', 1.0)
+    return stem == 'QuadraticWarmup' or (stem == 'Linear' and rises)
 
 
 def _scale_rates(where: str, scheduler: dict, rule: RateRule) -> None:

@@ -21,7 +21,8 @@ def type_name(settings: Any) -> str:
         return ''
     built = not isinstance(settings, dict)
     kind = type(settings) if built else settings.get('type', '')
-    name = kind if isinstance(kind, str) else kind.__name__
+    name = kind if isinstance(kind, str) else getattr(
+        kind, '__name__', str(kind))
     return name.rpartition('.')[2]
 
 

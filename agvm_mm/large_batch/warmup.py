@@ -12,7 +12,13 @@ from mmengine.optim.scheduler.param_scheduler import (
 )
 
 from .schedulers import build_scheduler
-from .settings import as_count, counts_updates, schedulers_of, wrappers_of
+from .settings import (
+    as_count,
+    check_count,
+    counts_updates,
+    schedulers_of,
+    wrappers_of,
+)
 
 SETTLING = 100  # updates from the warm-up's end to AGVM's begin
 
@@ -142,6 +148,8 @@ def _build(cfg: Config | dict, where: str, settings: dict, length: int | None,
     lr = (wrapper.get('optimizer') or {}).get('lr') or 1.0
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=float(lr), momentum=0.9)
     end = as_count(settings.get('end'))
+    if end is not None:
+        check_count(f'{where}.end', end)
     settings = dict(settings, end=(length or INF) if end is None else end)
     scheduler = build_scheduler(
         cfg,

@@ -104,7 +104,8 @@ def test_what_counts_epochs_stays(tmp_path):
     assert scaled.default_hooks == cfg.default_hooks
     assert scaled.optim_wrapper.optimizer.lr == 0.02
     assert cfg.to_dict() == before
-    assert len(remarks) == 1
+    assert len(remarks) == 2
+    assert 'the warm-up of 5 updates became one of 3, as long' in remarks[1]
     assert "'linear' (Goyal et al., 2017), the default of SGD" in remarks[0]
 
 

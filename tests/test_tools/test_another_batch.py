@@ -208,6 +208,7 @@ def test_a_batch_that_the_name_of_the_config_contradicts(capsys):
     ((), '--gpus is not set: name the processes of the run, as --gpus 8'),
     (('--at', '512', '--from', 'work'), '--gpus is not set'),
     (('--at', '512', '--out', ADAMW), 'is the config itself: name another'),
+    (('--at', '512', '--out', 'a.yaml'), r'--out a\.yaml: a config is a \.py'),
 ])
 def test_what_is_refused(flags, message, monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -215,9 +216,9 @@ def test_what_is_refused(flags, message, monkeypatch):
         main([ADAMW, *flags])
 
 
-@pytest.mark.parametrize('out', ['folder', 'file/below.py'])
+@pytest.mark.parametrize('out', ['folder.py', 'file/below.py'])
 def test_a_config_that_cannot_be_written(out, tmp_path, monkeypatch):
-    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'folder.py').mkdir()
     (tmp_path / 'file').touch()
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit, match=f'{out} cannot be written .*--out'):

@@ -21,6 +21,17 @@ def test_a_tool_tells_its_usage(path, monkeypatch, capsys):
     assert f'usage: {path.name}' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    'path',
+    sorted((commands.ROOT / 'tools').glob('*.sh')),
+    ids=lambda path: path.stem)
+def test_a_script_tells_its_usage(path, tmp_path):
+    head, _ = path.read_text().split('\nset -euo')
+    told = commands.call('bash', path, '--help', cwd=tmp_path)
+    assert told.split() == head.replace('#', '').split()[2:]
+    assert f'bash tools/{path.name}' in told
+
+
 def test_only_slow_tests_start_trainings(request):
     # It names the module, which the rule in conftest.py does not follow.
     assert request.node.get_closest_marker('slow') is None

@@ -6,7 +6,9 @@ import sys
 import time
 
 import pytest
+import torch
 from command_line.agents import grace_seconds
+from command_line.torchrun import check_gpus
 
 from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import ROOT, free_port
@@ -125,3 +127,19 @@ def test_a_grace_of_no_seconds(value, monkeypatch):
     monkeypatch.setenv('GRACE_SECONDS', value)
     with pytest.raises(ValueError, match=f'^GRACE_SECONDS={value} must be a'):
         grace_seconds()
+
+
+@pytest.mark.parametrize(('found', 'asked', 'refused'), [
+    (4, '8', True),
+    (4, '4', False),
+    (0, '8', False),  # on CPUs
+    (4, 'gpu', False),
+])
+def test_a_gpu_for_each_process(found, asked, refused, monkeypatch):
+    """How many there are is said here, where there may be none."""
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: found)
+    if refused:
+        with pytest.raises(ValueError, match='8 processes were asked'):
+            check_gpus(asked)
+    else:
+        check_gpus(asked)

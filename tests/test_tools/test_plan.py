@@ -4,7 +4,7 @@ import re
 import pytest
 from plan import main
 
-from tests.commands import ROOT, run
+from tests.commands import RETINANET, ROOT, run
 
 DETECTOR = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 LARGEST = ('configs/faster_rcnn/'
@@ -86,6 +86,25 @@ def test_an_epoch_of_a_run_by_iteration(options, line, capsys, monkeypatch):
     main([str(ROOT / SEMANTIC), '--gpus', '16', '--cfg-options',
           f'{BEGIN}225', *options])  # yapf: disable
     assert line in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('option', 'message'), [
+    ('ann_file=empty.json', r'plan\.py: train_dataloader\.dataset cannot be b'
+     'uilt: JSONDecodeError'),
+    ('pipeline.0.type=LoadImage', r'dataset\.pipeline\[0\] cannot be built: Ke'
+     'yError'),
+    ('test_mod=True', r'dataset cannot be built: TypeError.*test_mod'),
+])
+def test_data_that_cannot_be_read_are_one_line(option, message, tmp_path,
+                                               monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'empty.json').touch()
+    with pytest.raises(SystemExit, match=message):
+        main([
+            str(RETINANET), '--gpus', '2', '--cfg-options',
+            'train_dataloader.dataset.data_root=',
+            f'train_dataloader.dataset.{option}'
+        ])
 
 
 def test_an_impossible_number_of_gpus():

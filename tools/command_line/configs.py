@@ -16,7 +16,8 @@ from agvm_mm import register_configs
 from agvm_mm.large_batch.settings import AUTO
 
 # What a config names and this package reads.
-OWN_NAMES = ('total_batch_size', 'max_samples_per_gpu')
+OWN_NAMES = ('total_batch_size', 'max_samples_per_gpu', 'num_train_images',
+             'recovery', 'runner_type')
 
 
 class Options(DictAction):
@@ -55,6 +56,9 @@ def load_config(name: str, options: dict | None = None) -> Config:
     register_configs()
     if '::' in name:
         _check_packaged(name)
+    elif Path(name).is_dir():
+        raise FileNotFoundError(f'the config {name} is a folder: name a file '
+                                'in it')
     elif not Path(name).is_file():
         raise FileNotFoundError(f'the config {name} does not exist in '
                                 f'{Path.cwd()}{_like(Path(name))}')
@@ -67,9 +71,10 @@ def load_config(name: str, options: dict | None = None) -> Config:
                          ) from error
     try:
         cfg.merge_from_dict(options or {})
-    except (IndexError, KeyError, TypeError) as error:
-        raise ValueError(f'--cfg-options does not fit {name}: {error}'
-                         ) from error
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'--cfg-options does not fit {name} ({error}): to change an item '
+            'of a list write the whole, as milestones=[8,11]') from error
     for key in options or {}:
         if key.partition('.')[0] == 'agvm':
             raise ValueError(f'--cfg-options {key} is read by nobody: write '

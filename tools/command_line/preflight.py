@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from typing import Iterator
+from typing import Iterator, Mapping
 
 import torch
 from mmengine.config import Config
@@ -26,7 +26,8 @@ from .building import named_field, told
 from .refusals import raised_by_us
 
 ROOM = 2**18  # bytes: less than a run's first lines and its config
-LOADERS = dict(train_dataloader='training', val_dataloader='validation')
+TRAINING = dict(train_dataloader='training', val_dataloader='validation')
+TEST = dict(test_dataloader='test')
 
 
 def check_work_dir(work_dir: str) -> None:
@@ -93,17 +94,21 @@ def check_wrapper(cfg: Config, launcher: str) -> None:
                 cfg, where, settings, optimizer=child, epoch_length=1)
 
 
-def check_data(cfg: Config, config: str) -> None:
+def check_data(cfg: Config,
+               config: str,
+               loaders: Mapping[str, str] = TRAINING) -> None:
     """Refuse a config whose data or images are not there, before it starts.
 
     Args:
         cfg (Config): Of the run.
         config (str): Its name, for the message.
+        loaders (Mapping[str, str]): Those that run, and what is read there.
+            Defaults to ``TRAINING``.
 
     Raises:
         FileNotFoundError: That says how to make or place them.
     """
-    for loader, use in LOADERS.items():
+    for loader, use in loaders.items():
         datasets = list(_datasets(cfg.get(loader)))
         for root in filter(_is_missing, map(_root, datasets)):
             mend = (f'put the data there, or set {loader}.dataset.data_root, '

@@ -27,9 +27,9 @@ OWN = tuple(
 def one_line(tool: str) -> Iterator[None]:
     """Within, an error that this package raises ends the process in one line.
 
-    It is written once, by the first rank, or by each machine if it tells of a
-    file, which another machine may have. Errors of others keep their
-    traceback.
+    It is written by the first rank, or by each machine if it tells of a file,
+    which another machine may have; by another rank, if that has no such error.
+    Errors of others keep their traceback.
 
     Args:
         tool (str): The name of the command.
@@ -45,12 +45,11 @@ def one_line(tool: str) -> Iterator[None]:
         said = f'{tool}: {error}'
         each_machine = isinstance(error, OSError)
         _tell_launcher(said)
-        first = rank_of('LOCAL_RANK' if each_machine else 'RANK') == 0
-        if not first and ERROR_FILE in os.environ:
-            # The launcher ends all ranks with the first that ends, and the
-            # one that is to tell may be slower.
+        if rank_of('LOCAL_RANK' if each_machine else 'RANK'):
+            # The launcher ends all ranks with the first that ends. Whoever is
+            # still there after this has the error alone.
             time.sleep(FIRST_SECONDS)
-        sys.exit(said if first else 1)
+        sys.exit(said)
 
 
 def raised_by_us(error: BaseException) -> bool:

@@ -36,6 +36,22 @@ from .rendezvous import (
 )
 
 
+def check_gpus(asked: str) -> None:
+    """Refuse more processes than this machine has GPUs, each for one.
+
+    Args:
+        asked (str): ``--nproc_per_node``.
+
+    Raises:
+        ValueError: If it has GPUs, and fewer of them.
+    """
+    found = torch.cuda.device_count()
+    if asked.isdecimal() and 0 < found < int(asked):
+        raise ValueError(
+            f'{asked} processes were asked for, and this machine has {found} '
+            f'GPUs: start {found}. The total batch is kept on any number')
+
+
 def launch(argv: list[str]) -> None:
     """Run torchrun.
 
@@ -50,6 +66,7 @@ def launch(argv: list[str]) -> None:
     port = args.master_port or 0
     try:
         grace_seconds()
+        check_gpus(args.nproc_per_node)
         fewest, most = node_range(args.nnodes)
         restarts = max_restarts(fewest < most)
         elastic = bool(fewest < most or restarts)

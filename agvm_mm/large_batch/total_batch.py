@@ -210,7 +210,7 @@ def fit(cfg: Config, world_size: int) -> Config:
     step_schedulers_by_update(cfg, accumulation, earlier, by_iteration)
     for wrapper in wrappers_of(cfg).values():
         wrapper['accumulative_counts'] = accumulation
-    rescale(cfg, accumulation, earlier, by_iteration)
+    rescale(cfg, accumulation, earlier)
     add_recovery_hooks(cfg)
     deal_unevenly(cfg, uneven)
     return cfg

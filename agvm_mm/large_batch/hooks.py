@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from agvm_mm.compat.accumulation import micro_batches
 
 from .batch_sampler import MicroBatchSampler
-from .settings import finds_samples, type_name, with_agvm
-from .total_batch import check_lr_of_total, split_batch
+from .settings import finds_samples, type_name
+from .total_batch import check_lr_of_total, fewest_replicas, split_batch
 
 
 @HOOKS.register_module()
@@ -142,7 +142,7 @@ class TotalBatchSizeHook(Hook):
             fitting, counts = split_batch(
                 total, world_size,
                 samples if finds_samples(runner.cfg) else most,
-                2 if with_agvm(runner.cfg) else 1)
+                fewest_replicas(runner.cfg))
         except ValueError as error:
             fitting, mend = 0, str(error)
         if fitting and total % world_size == 0:

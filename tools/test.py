@@ -10,7 +10,7 @@ from typing import Sequence
 from command_line.building import named_field
 from command_line.configs import Options, load_config
 from command_line.preflight import TEST, check_data, check_work_dir
-from command_line.ranks import check_master, rank_of
+from command_line.ranks import check_master
 from command_line.refusals import one_line
 from mmengine.config import Config
 from mmengine.evaluator import DumpResults
@@ -22,6 +22,7 @@ from agvm_mm.compat.checkpoint import (
     force_safe_loading,
     refusal,
 )
+from agvm_mm.compat.ranks import rank_of
 from agvm_mm.compat.shards import let_runners_load
 from agvm_mm.cpu import wrap_on_cpus
 from agvm_mm.large_batch.settings import type_name

@@ -16,7 +16,7 @@ from command_line.preflight import (
     check_work_dir,
     check_wrapper,
 )
-from command_line.ranks import check_master, rank_of
+from command_line.ranks import check_master
 from command_line.refusals import one_line
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -32,6 +32,7 @@ from agvm_mm.compat.checkpoint import (
     force_safe_loading,
     refusal,
 )
+from agvm_mm.compat.ranks import rank_of
 from agvm_mm.cpu import wrap_on_cpus
 from agvm_mm.engine.mixed_precision import use_mixed_precision
 from agvm_mm.engine.runner import check_strategy

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .optim_wrapper_dict import wrappers_in
+
 
 def micro_batches(optim_wrapper: Any) -> int:
     """The micro-batches of one update.
@@ -13,7 +15,6 @@ def micro_batches(optim_wrapper: Any) -> int:
     Args:
         optim_wrapper (OptimWrapper or OptimWrapperDict): Of a runner.
     """
-    wrappers = getattr(optim_wrapper, 'optim_wrappers', {None: optim_wrapper})
     return max(
         getattr(wrapper, '_accumulative_counts', 1)
-        for wrapper in wrappers.values())
+        for wrapper in wrappers_in(optim_wrapper).values())

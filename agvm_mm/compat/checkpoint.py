@@ -22,6 +22,7 @@ import torch
 from mmengine.logging import print_log
 
 from .digest import is_as_written
+from .ranks import rank_of
 from .safe_globals import safe_globals
 from .shard_files import LISTED, RUN, what_is_missing, what_is_wrong
 
@@ -224,7 +225,7 @@ def force_safe_loading() -> None:
 @functools.lru_cache(None)
 def _warn_once(message: str) -> None:
     # No process group is there yet, as a rule.
-    if os.environ.get('RANK', '0') == '0':
+    if rank_of('RANK') == 0:
         print_log(message, 'current', logging.WARNING)
 
 

@@ -1,14 +1,29 @@
-"""Tells an optimizer wrapper its name in an ``OptimWrapperDict``.
+"""Which optimizer wrappers an ``OptimWrapperDict`` holds, and by which name.
 
 MMEngine 0.10 tells its children neither that they are in one nor under which
-name. A name for the child, in ``OptimWrapperDict.__init__`` or
-``initialize_count_status``, would let this go.
+name, and a wrapper does not answer as a dict of one. A name for the child, in
+``OptimWrapperDict.__init__`` or ``initialize_count_status``, and ``items`` of
+``OptimWrapper`` would let this go.
 """
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+
+
+def wrappers_in(optim_wrapper: Any) -> dict[str | None, Any]:
+    """The optimizer wrappers of a run.
+
+    Args:
+        optim_wrapper (OptimWrapper or OptimWrapperDict): Of a runner.
+
+    Returns:
+        dict[str | None, OptimWrapper]: By name; a single one has the name
+        None.
+    """
+    return getattr(optim_wrapper, 'optim_wrappers', {None: optim_wrapper})
 
 
 def name_in_dict(optim_wrapper: OptimWrapper) -> str | None:

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import functools
-import os
 from pathlib import Path
 from typing import Mapping
 
 from .digest import digest_of
+from .ranks import rank_of
 
 METADATA = '.metadata'  # torch's own, of which part of a tensor is where
 RUN = 'run.pth'  # is written last, and lists the others under LISTED
@@ -68,7 +68,7 @@ def what_is_wrong(folder: Path, listed: Mapping[str, list]) -> str | None:
         str or None: One of them, and what is wrong; None if all is well.
     """
     # No process group is there yet, as a rule.
-    rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
+    first = rank_of('RANK') == 0
     for name, (size, digest) in listed.items():
         path = folder / name
         if not path.is_file():
@@ -76,8 +76,7 @@ def what_is_wrong(folder: Path, listed: Mapping[str, list]) -> str | None:
         stat = path.stat()
         if stat.st_size != size:
             return f'{name} has {stat.st_size} bytes, and had {size}'
-        if rank == '0' and digest != _digest(str(path), size,
-                                             stat.st_ctime_ns):
+        if first and digest != _digest(str(path), size, stat.st_ctime_ns):
             return f'{name} is not what its digest says'
     return None
 

@@ -61,10 +61,10 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
             '100. agvm.begin sets another one.',
             logger='current')
     elif clock.updates == 0:
-        _warn_of_warm_up(
-            clock.begin,
-            warm_up_updates(cfg, iterations // (epochs or 1),
-                            clock.micro_batches, name))
+        warm_up = warm_up_updates(cfg, iterations // (epochs or 1),
+                                  clock.micro_batches, name)
+        for doubt in in_warm_up(clock.begin, warm_up):
+            _warn(doubt)
 
 
 def _warn_of_total_batch(cfg: Config) -> None:
@@ -79,20 +79,52 @@ def _warn_of_total_batch(cfg: Config) -> None:
               "'TotalBatchFlexibleRunner' in the place of 'FlexibleRunner'.")
 
 
-def _warn_of_warm_up(begin: int, warm_up: int | None) -> None:
-    if warm_up is not None and begin < warm_up:
-        _warn(f'agvm.begin={begin} lies inside of the warm-up, which ends at '
-              f'update {warm_up}: gradients change too fast there for AGVM to '
-              f'follow. Set it to {warm_up + SETTLING}, or leave it out.')
-
-
 def warn_of_nothing(clock: Clock) -> None:
     """Warn if the run is over before AGVM begins."""
+    if clock.begin == 'auto':
+        return
     last = min(clock.total_updates, clock.end)
-    if clock.begin != 'auto' and last <= clock.begin:
-        _warn(f'AGVM will do nothing: agvm.begin={clock.begin}, but agvm.end '
-              f'or the end of the training is {last}. Set agvm.begin below '
-              'it, unless AGVM is meant to be off.')
+    for doubt in nothing_measured(clock.begin, last):
+        _warn(doubt)
+
+
+def in_warm_up(begin: int, warm_up: int | None) -> list[str]:
+    """What to say of a ``begin`` that comes too early.
+
+    Args:
+        begin (int): The update at which AGVM begins.
+        warm_up (int, optional): That at which the warm-up ends; None without
+            one.
+
+    Returns:
+        list[str]: One sentence; none if there is nothing to be said.
+    """
+    if warm_up is None or begin >= warm_up:
+        return []
+    return [
+        f'agvm.begin={begin} lies inside of the warm-up, which ends at update '
+        f'{warm_up}: gradients change too fast there for AGVM to follow. Set '
+        f'it to {warm_up + SETTLING}, or leave it out.'
+    ]
+
+
+def nothing_measured(begin: int, end: float) -> list[str]:
+    """What to say of a ``begin`` that comes too late.
+
+    Args:
+        begin (int): The update at which AGVM begins.
+        end (float): The first one that it leaves alone again.
+
+    Returns:
+        list[str]: See :func:`in_warm_up`.
+    """
+    if begin < end:
+        return []
+    return [
+        f'AGVM will do nothing: agvm.begin={begin}, but agvm.end or the end '
+        f'of the training is {end}. Set agvm.begin below it, unless AGVM is '
+        'meant to be off.'
+    ]
 
 
 def _warn(message: str) -> None:

@@ -19,7 +19,7 @@ PARAMWISE_KEYS = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult',
                   'dcn_offset_lr_mult', 'bypass_duplicate')
 # MMEngine marks what comes from another library's config by its scope.
 MARKS = {'type', '_scope_'}
-MIXED_PRECISION = ('loss_scale', 'dtype', 'use_fsdp')
+OF_MIXED_PRECISION = ('loss_scale', 'dtype', 'use_fsdp')
 
 
 def check_wrapper_keys(kind: type | None, settings: dict) -> None:
@@ -42,7 +42,7 @@ def check_wrapper_keys(kind: type | None, settings: dict) -> None:
             continue
         near = difflib.get_close_matches(key, known, n=1)
         mend = f'did you mean {near[0]}?' if near else 'leave it out'
-        if key in MIXED_PRECISION:
+        if key in OF_MIXED_PRECISION:
             mend = ('it is of mixed precision, which the config below may '
                     "have: set type='AGVMAmpOptimWrapper'")
         raise ValueError(

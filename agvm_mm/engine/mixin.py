@@ -13,6 +13,7 @@ from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
 from agvm_mm.compat.message_hub import keep_config_on_resume
 from agvm_mm.compat.optim_wrapper_dict import name_in_dict
 from agvm_mm.compat.schedulers import resume_schedules_by_group
+from agvm_mm.large_batch.settings import check_count
 from agvm_mm.measuring.graphs import outside_of_graphs
 from agvm_mm.measuring.replicas import replicas_of
 
@@ -25,7 +26,7 @@ from .layout import check_loaded, fit_base_settings, to_layout
 from .log_line import shorten_training_lines
 from .modulation import Modulation
 from .observer import Observer
-from .options import check_accumulative_counts, checked_options
+from .options import checked_options
 
 
 class AGVMMixin:
@@ -79,7 +80,7 @@ class AGVMMixin:
         options = checked_options(agvm)
         check_clipping(kwargs.get('clip_grad'), clip_grad_range, model)
         micro_batches = kwargs.get('accumulative_counts', 1)
-        check_accumulative_counts(micro_batches)
+        check_count('optim_wrapper.accumulative_counts', micro_batches)
         admit(optimizer)
         self.groups = ModuleGroups(optimizer, model, options['modules'])
         super().__init__(optimizer=optimizer, **kwargs)

@@ -5,6 +5,7 @@ import difflib
 import math
 from typing import Any
 
+ESTIMATORS = ('replica', 'half_batch')
 # The keys of agvm=dict(...).
 AGVM_OPTIONS = dict(
     begin='auto',
@@ -76,6 +77,8 @@ def checked_options(agvm: dict) -> dict:
     _require(
         isinstance(options['anchor'], str), options, 'anchor',
         "a module's name")
+    _require(options['estimator'] in ESTIMATORS, options, 'estimator',
+             f'one of {ESTIMATORS}')
     bounds = options['ratio_range']
     _require(
         isinstance(bounds, (list, tuple)) and len(bounds) == 2
@@ -110,21 +113,6 @@ def check_clip_grad_range(clip_grad_range: Any,
             f'clip_grad_range={clip_grad_range!r} without clip_grad has '
             'nothing to limit: set clip_grad too, as '
             'clip_grad=dict(max_norm=1.0), or leave clip_grad_range out')
-
-
-def check_accumulative_counts(accumulative_counts: Any) -> None:
-    """Check the micro-batches of an update.
-
-    Args:
-        accumulative_counts (int): The wrapper's own option.
-
-    Raises:
-        ValueError: If it is no number of micro-batches.
-    """
-    if not _is_int(accumulative_counts, 1):
-        raise ValueError(
-            f'optim_wrapper.accumulative_counts={accumulative_counts!r} is '
-            'not allowed: it must be an int >= 1')
 
 
 def _require(condition: bool, options: dict, key: str, wanted: str) -> None:

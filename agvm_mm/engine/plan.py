@@ -8,6 +8,7 @@ from agvm_mm.large_batch.settings import wrappers_of
 from agvm_mm.large_batch.total_batch import fit
 from agvm_mm.large_batch.warmup import auto_begin, warm_up_updates
 
+from .begin import in_warm_up, nothing_measured
 from .options import checked_options
 
 
@@ -49,13 +50,11 @@ def measured_updates(plan: Plan, options: dict) -> int:
         plan (Plan): The plan.
         options (dict): From :func:`agvm_options`.
     """
-    end = plan.updates
-    if options['end'] is not None:
-        end = min(end, options['end'])
-    return len(range(options['begin'], end, options['interval']))
+    return len(
+        range(options['begin'], _end(plan, options), options['interval']))
 
 
-def doubts(cfg: Config, plan: Plan, name: str | None = None) -> list[str]:
+def doubts(cfg: Config, plan: Plan, name: str | None) -> list[str]:
     """What in AGVM's options is allowed, and hardly meant.
 
     Args:
@@ -66,16 +65,18 @@ def doubts(cfg: Config, plan: Plan, name: str | None = None) -> list[str]:
     options = agvm_options(cfg, plan, name)
     if options is None:
         return []
-    found = []
-    begin, counts = options['begin'], plan.accumulative_counts
+    counts = plan.accumulative_counts
     warm_up = warm_up_updates(
         fit(cfg, plan.world_size), plan.updates_per_epoch
         and plan.updates_per_epoch * counts, counts, name)
-    if warm_up is not None and begin < warm_up:
-        found.append(
-            f'agvm.begin={begin} lies inside of the warm-up, which ends '
-            f"at update {warm_up}: set it to {warm_up + 100}, or to 'auto'")
-    if not measured_updates(plan, options):
-        found.append(f'AGVM will do nothing: agvm.begin={begin}, but the '
-                     f'training ends after {plan.updates} updates')
-    return found
+    return [
+        *in_warm_up(options['begin'], warm_up),
+        *nothing_measured(options['begin'], _end(plan, options)),
+    ]
+
+
+def _end(plan: Plan, options: dict) -> int:
+    """The first update that AGVM leaves alone again."""
+    if options['end'] is None:
+        return plan.updates
+    return min(plan.updates, options['end'])

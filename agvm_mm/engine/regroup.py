@@ -10,6 +10,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .inherited import MARKS
+
 # The key in which torch keeps the names of a group's parameters.
 NAMES = 'param_names'
 
@@ -114,7 +116,7 @@ def rebuilt(optimizer: Optimizer, groups: list[dict],
     cls = type(optimizer)
     # MMEngine too takes the first one for the parameters, whatever its name.
     _, *names = inspect.signature(cls).parameters.values()
-    options = {k: v for k, v in cfg.items() if k not in ('type', '_scope_')}
+    options = {k: v for k, v in cfg.items() if k not in MARKS}
     if all(p.kind is not p.VAR_KEYWORD for p in names):
         taken = {p.name for p in names}
         options = {k: v for k, v in options.items() if k in taken}

@@ -12,20 +12,20 @@ import re
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 
+from . import known
 from .another_agvm import scale_agvm
 from .another_schedule import scale_schedulers
 from .defaults import defaults_of
 from .hook_counts import hooks_of, multiply
-from .iterations import LOOP_COUNTS, earlier_accumulation
+from .iterations import earlier_accumulation, rescale_loop
 from .model_counts import rescale_model
 from .optimizer_rules import rule_of, scale_optimizer, short
-from .rules import CountRule, EMARule
+from .rules import EMARule
 from .settings import check_settings, optimizer_of, type_name, wrappers_of
 from .total_batch import check_lr_of_total
 
-# Hooks that average weights, and hooks that save.
+# Hooks that average weights.
 AVERAGING = ('EMAHook', 'MeanTeacherHook', 'UpdateEMAHook')
-SAVING = ('CheckpointHook', 'SafeCheckpointHook')
 
 
 def at_batch(cfg: Config,
@@ -69,7 +69,7 @@ def at_batch(cfg: Config,
     after = copy.deepcopy(before)
     after.total_batch_size = total_batch_size
     remarks = _scale_optimizers(after, batch, rule)
-    _scale_loop(after, batch)
+    rescale_loop(after, batch, total_batch_size)
     rescale_model(after, batch, total_batch_size)
     _scale_hooks(after, batch)
     scale_agvm(after, before)
@@ -129,22 +129,6 @@ def _scale_optimizers(cfg: Config, batch: int,
     return [f'{remark}.' for remark in remarks]
 
 
-def _scale_loop(cfg: Config, batch: int) -> None:
-    """What the training loop counts in updates, in place."""
-    total = cfg.total_batch_size
-    multiply(cfg.train_dataloader, 'num_batch_per_epoch', batch, total)
-    loop = cfg.train_cfg
-    if 'max_iters' not in loop:
-        return
-    for key in LOOP_COUNTS:
-        multiply(loop, key, batch, total,
-                 1000 if key == 'val_interval' else None)
-    if loop.get('dynamic_intervals'):
-        counts = CountRule(batch, total)
-        loop.dynamic_intervals = [[counts.updates(n) for n in pair]
-                                  for pair in loop.dynamic_intervals]
-
-
 def _scale_hooks(cfg: Config, batch: int) -> None:
     """The hooks that average, and those that save, in place."""
     total = cfg.total_batch_size
@@ -153,9 +137,9 @@ def _scale_hooks(cfg: Config, batch: int) -> None:
         name = type_name(hook)
         if not isinstance(hook, dict):
             continue
-        if name in SAVING and not hook.get('by_epoch', True):
-            multiply(hook, 'interval', batch, total)
-            multiply(hook, 'save_begin', batch, total)
+        if name in known.BY_EPOCH and not hook.get('by_epoch', True):
+            for key, default in known.HOOK_COUNTS[name].items():
+                multiply(hook, key, batch, total, default)
         if name not in AVERAGING:
             continue
         multiply(hook, 'begin_iter', batch, total)

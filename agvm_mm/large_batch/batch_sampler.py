@@ -6,7 +6,7 @@ from typing import Iterator
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
-from .micro_batches import loss_weights, micro_batch_sizes
+from .micro_batches import loss_weights
 from .sampler import TotalBatchSampler
 
 
@@ -32,9 +32,8 @@ class MicroBatchSampler(Sampler):
     def __init__(self, sampler: TotalBatchSampler, batch_size: int) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
-        sizes = micro_batch_sizes(sampler.total_batch_size, sampler.world_size,
-                                  sampler.samples_per_gpu)
-        self.weights = loss_weights(sizes)[sampler.rank::sampler.world_size]
+        weights = loss_weights(sampler.sizes)
+        self.weights = weights[sampler.rank::sampler.world_size]
 
     def __iter__(self) -> Iterator[list[int]]:
         """The samples of this rank, one list a micro-batch."""

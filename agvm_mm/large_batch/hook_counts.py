@@ -19,23 +19,23 @@ AROUND_AN_ITERATION = ('before_train_iter', 'after_train_iter', '_before_iter',
 
 def multiply(settings: dict,
              key: str,
-             accumulation: int,
-             earlier: int,
+             to: int,
+             of: int,
              default: int | None = None) -> None:
-    """Turn a count of ``earlier`` iterations an update into this run's.
+    """Multiply a count by ``to / of``, rounded up.
 
     Args:
         settings (dict): It is changed, where ``key`` is a count, perhaps
             written as 5e3. A negative one switches something off; others, as
             'epoch', name it.
         key (str): Of the count.
-        accumulation (int): The ``accumulative_counts`` of this run.
-        earlier (int): The ``accumulative_counts`` that it was written for.
+        to (int): What it is multiplied by.
+        of (int): What it is divided by.
         default (int, optional): Where ``key`` is left out. Defaults to None.
     """
     count = as_count(settings.get(key, default))
     if isinstance(count, int) and count > 0:
-        settings[key] = math.ceil(count * accumulation / earlier)
+        settings[key] = math.ceil(count * to / of)
 
 
 def rescale_hooks(cfg: Config, accumulation: int, earlier: int) -> None:
@@ -154,9 +154,9 @@ def unknown_hooks(cfg: Config) -> list[str]:
 def _weighs_by_steps(hook: dict) -> bool:
     """Whether an average is more than one at every so many iterations."""
     average = hook.get('ema_type') or 'ExponentialMovingAverage'
-    plain = type_name(dict(type=average)) == 'ExponentialMovingAverage'
+    kind = known.AVERAGES.get(type_name(dict(type=average)))
     # An epoch begins with the first micro-batch of an update, not its last.
-    return not plain or bool(hook.get('begin_epoch'))
+    return kind != known.SCALED or bool(hook.get('begin_epoch'))
 
 
 def _class_of(hook: Any, cfg: Config) -> type | None:

@@ -13,9 +13,9 @@ from agvm_mm.compat.accumulation import micro_batches
 
 from .batch_sampler import MicroBatchSampler
 from .resumed import note_position, settle_position
-from .settings import finds_samples, type_name, with_agvm
+from .settings import finds_samples, type_name
 from .split import split_batch
-from .total_batch import check_lr_of_total
+from .total_batch import check_lr_of_total, fewest_replicas
 
 
 @HOOKS.register_module()
@@ -151,7 +151,7 @@ class TotalBatchSizeHook(Hook):
             fitting, counts = split_batch(
                 total, world_size,
                 samples if finds_samples(runner.cfg) else most,
-                2 if with_agvm(runner.cfg) else 1)
+                fewest_replicas(runner.cfg))
         except ValueError as error:
             fitting, mend = 0, str(error)
         if fitting and total % world_size == 0:

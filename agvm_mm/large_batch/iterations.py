@@ -86,15 +86,32 @@ def step_schedulers_by_update(cfg: Config, accumulation: int, earlier: int,
                 'begin and end in updates, with by_epoch=False')
 
 
-def rescale(cfg: Config, accumulation: int, earlier: int,
-            by_iteration: bool) -> None:
+def rescale_loop(cfg: Config, to: int, of: int) -> None:
+    """Multiply what the training loop counts by ``to / of``, rounded up.
+
+    Args:
+        cfg (Config): It is changed.
+        to (int): What a count is multiplied by.
+        of (int): What it is divided by.
+    """
+    multiply(cfg.train_dataloader, 'num_batch_per_epoch', to, of)
+    loop = cfg.train_cfg
+    if 'max_iters' not in loop:
+        return
+    for key in LOOP_COUNTS:
+        multiply(loop, key, to, of, 1000 if key == 'val_interval' else None)
+    if loop.get('dynamic_intervals'):
+        loop.dynamic_intervals = [[math.ceil(n * to / of) for n in pair]
+                                  for pair in loop.dynamic_intervals]
+
+
+def rescale(cfg: Config, accumulation: int, earlier: int) -> None:
     """Turn counts of ``earlier`` iterations an update into this run's.
 
     Args:
         cfg (Config): It is changed.
         accumulation (int): The ``accumulative_counts`` of this run.
         earlier (int): The ``accumulative_counts`` that it was written for.
-        by_iteration (bool): Whether the training loop counts iterations.
 
     Raises:
         ValueError: If what counts iterations is built already.
@@ -103,16 +120,7 @@ def rescale(cfg: Config, accumulation: int, earlier: int,
     rescale_model(cfg, accumulation, earlier)
     if accumulation == earlier:
         return
-    if by_iteration:
-        for key in LOOP_COUNTS:
-            multiply(cfg.train_cfg, key, accumulation, earlier,
-                     1000 if key == 'val_interval' else None)
-        if cfg.train_cfg.get('dynamic_intervals'):
-            cfg.train_cfg.dynamic_intervals = [[
-                math.ceil(n * accumulation / earlier) for n in pair
-            ] for pair in cfg.train_cfg.dynamic_intervals]
-    multiply(cfg.train_dataloader, 'num_batch_per_epoch', accumulation,
-             earlier)
+    rescale_loop(cfg, accumulation, earlier)
     if cfg.get('log_processor') is None:
         cfg.log_processor = ConfigDict()
     log = cfg.log_processor

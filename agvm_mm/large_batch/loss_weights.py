@@ -9,6 +9,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from agvm_mm.compat.optim_wrapper_dict import wrappers_in
+
 from .batch_sampler import MicroBatchSampler
 
 
@@ -34,7 +36,7 @@ class LossWeightHook(Hook):
         self._weights = (
             batches.weights if isinstance(batches, MicroBatchSampler) else [])
         if self._weights:
-            for wrapper in _wrappers(runner):
+            for wrapper in wrappers_in(runner.optim_wrapper).values():
                 wrapper.backward = partial(_weighted_backward, wrapper)
 
     def before_train_iter(self, runner: Runner, *args: Any,
@@ -43,13 +45,8 @@ class LossWeightHook(Hook):
         if self._weights:
             # Iterations are counted in whole updates, in a resumed run too.
             weight = self._weights[runner.iter % len(self._weights)]
-            for wrapper in _wrappers(runner):
+            for wrapper in wrappers_in(runner.optim_wrapper).values():
                 wrapper.loss_weight = weight
-
-
-def _wrappers(runner: Runner) -> list[Any]:
-    wrapper = runner.optim_wrapper
-    return list(getattr(wrapper, 'optim_wrappers', {None: wrapper}).values())
 
 
 def _weighted_backward(wrapper: Any, loss: Tensor, **kwargs: Any) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import abc
 import math
 
+from .settings import check_count
+
 
 def linear_lr(lr: float, batch: int, total_batch_size: int) -> float:
     """The linear rule (Goyal et al., 2017): lr proportional to the batch.
@@ -47,10 +49,7 @@ class Rule:
 
     def __init__(self, batch: int, total_batch_size: int) -> None:
         for value in (batch, total_batch_size):
-            if not isinstance(value, int) or isinstance(value,
-                                                        bool) or value < 1:
-                raise ValueError(f'total_batch_size={value!r} must be an int '
-                                 '>= 1')
+            check_count('total_batch_size', value)
         self.batch = batch
         self.total_batch_size = total_batch_size
 

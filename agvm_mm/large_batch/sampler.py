@@ -112,8 +112,7 @@ class TotalBatchSampler(Sampler):
 
     def micro_batches(self) -> Iterator[list[int]]:
         """The samples of this rank, one list a micro-batch."""
-        sizes = micro_batch_sizes(self.total_batch_size, self.world_size,
-                                  self.samples_per_gpu)
+        sizes = self.sizes
         bounds = [0, *itertools.accumulate(sizes)]
         for update in self._updates():
             for i in range(self.rank, len(sizes), self.world_size):
@@ -121,9 +120,13 @@ class TotalBatchSampler(Sampler):
 
     def __len__(self) -> int:
         """The samples of this rank in one epoch."""
-        sizes = micro_batch_sizes(self.total_batch_size, self.world_size,
-                                  self.samples_per_gpu)
-        return self.updates * sum(sizes[self.rank::self.world_size])
+        return self.updates * sum(self.sizes[self.rank::self.world_size])
+
+    @property
+    def sizes(self) -> list[int]:
+        """The samples of each micro-batch of an update, over all ranks."""
+        return micro_batch_sizes(self.total_batch_size, self.world_size,
+                                 self.samples_per_gpu)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next.

@@ -127,7 +127,7 @@ def fit(cfg: Config, world_size: int) -> Config:
     for wrapper in wrappers_of(cfg).values():
         check_accumulates(wrapper)
         wrapper['accumulative_counts'] = accumulation
-    rescale(cfg, accumulation, earlier, by_iteration)
+    rescale(cfg, accumulation, earlier)
     add_recovery_hooks(cfg)
     deal_unevenly(cfg, uneven)
     return cfg

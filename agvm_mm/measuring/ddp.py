@@ -20,8 +20,6 @@ from .backward_watch import BackwardWatch
 from .direction import Gradient, Parameter, parameters_of, unscaled
 from .half_batch import HalfBatch, new_half_group
 
-ESTIMATORS = ('replica', 'half_batch')
-
 
 class DDPReplicas:
     """The :class:`~agvm_mm.measuring.measurement.Replicas` of whole models.
@@ -35,18 +33,12 @@ class DDPReplicas:
         estimator (str): 'replica', or 'half_batch', which keeps one buffer of
             the gradient's size and, over ranks, all-reduces it within each
             half of them.
-
-    Raises:
-        ValueError: If the estimator is unknown.
     """
 
     joins_passes = True
 
     def __init__(self, optimizer: Optimizer, modules: Sequence[str],
                  names: Mapping[nn.Parameter, str], *, estimator: str) -> None:
-        if estimator not in ESTIMATORS:
-            raise ValueError(f'agvm.estimator={estimator!r} is unknown; it '
-                             f'must be one of {ESTIMATORS}')
         self.optimizer = optimizer
         self.modules = list(modules)
         self.names = names

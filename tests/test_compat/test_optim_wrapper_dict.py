@@ -1,10 +1,10 @@
 from mmengine.optim import OptimWrapperDict
 
-from agvm_mm.compat.optim_wrapper_dict import name_in_dict
+from agvm_mm.compat.optim_wrapper_dict import name_in_dict, wrappers_in
 from tests.toy import ToyDetector, build_wrapper
 
 
-def test_a_child_learns_its_name():
+def test_the_children_and_their_names():
     children = {
         name: build_wrapper(ToyDetector(), type=type_)
         for name, type_ in (('generator', 'AGVMOptimWrapper'),
@@ -16,4 +16,7 @@ def test_a_child_learns_its_name():
     several = OptimWrapperDict(**children)
     for name, child in several.items():
         assert name_in_dict(child) == name
-    assert name_in_dict(build_wrapper(ToyDetector())) is None
+    single = build_wrapper(ToyDetector())
+    assert name_in_dict(single) is None
+    assert wrappers_in(several) == children
+    assert wrappers_in(single) == {None: single}

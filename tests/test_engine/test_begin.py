@@ -97,13 +97,15 @@ def test_without_a_runner_a_sentence_asks_for_a_number():
 
 @pytest.mark.parametrize(('begin', 'warned'), [(0, True), (4, True),
                                                (5, False), (105, False)])
-def test_a_begin_inside_of_the_warm_up_is_one_warning(begin, warned, tmp_path):
+def test_a_begin_at_a_bad_time_is_one_warning(begin, warned, tmp_path):
     cfg = begin_config(tmp_path, 'plain', iterations=24, begin=begin)
     run('plain', cfg)
     log, = tmp_path.glob('*/*.log')
-    assert log.read_text().count(
-        f'agvm.begin={begin} lies inside of the warm-up, which ends at update '
-        '5') == warned
+    said = log.read_text().count
+    assert said(f'agvm.begin={begin} lies inside of the warm-up, which ends '
+                'at update 5') == warned
+    assert said(f'AGVM will do nothing: agvm.begin={begin}, but agvm.end or '
+                'the end of the training is 12.') == (begin > 12)
 
 
 @pytest.mark.parametrize('kind', ['Runner', 'TotalBatchRunner'])

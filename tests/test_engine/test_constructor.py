@@ -223,7 +223,7 @@ def build(model=None, **changes):
     (dict(agvm=dict(begin=0, anchor='bakbone')), "agvm.anchor='bakbone'"),
     (dict(agvm=dict(begin=0, modules=dict(a='nck'))), "prefix 'nck' fits no"),
     (dict(agvm=dict(begin=0, estimator='foo')),
-     r"agvm.estimator='foo' is unknown; .*\('replica', 'half_batch'\)"),
+     r"agvm.estimator='foo' is not .*one of \('replica', 'half_batch'\)"),
     (dict(agvm=dict(begin=0, base_constructor='Foo')),
      "agvm.base_constructor='Foo' is not a registered"),
     (dict(agvm=dict(begin=0, base_constructor=3)), 'agvm.base_constructor=3'),

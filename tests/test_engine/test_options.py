@@ -20,6 +20,7 @@ BAD = [
     (dict(begin=1, momentum='high'), r"agvm.momentum='high' .* \[0, 1\)"),
     (dict(begin=1, momentum=float('nan')), r'agvm.momentum=nan .* \[0, 1\)'),
     (dict(begin=1, anchor=1), "agvm.anchor=1 .* a module's name"),
+    (dict(begin=1, estimator='half'), r"agvm.estimator='half' .*one of \("),
     (dict(begin=1, ratio_range=(2, 1)), r'agvm.ratio_range=\(2, 1\) .*low'),
     (dict(begin=1, ratio_range=(0, 1)), r'agvm.ratio_range=\(0, 1\) .*low'),
     (dict(begin=1, ratio_range=3), 'agvm.ratio_range=3 .*low'),

@@ -89,6 +89,9 @@ def test_the_hook_warns_where_resolve_did_not_run(tmp_path):
     cfg.total_batch_size = 1
     message, = warnings_of(cfg, 'impossible')
     assert 'leaves AGVM a single gradient' in message
+    cfg.optim_wrapper.agvm.end = 0
+    message, = warnings_of(cfg, 'switched_off')
+    assert 'or set train_dataloader.batch_size=1 and' in message
 
 
 def test_the_hook_is_silent_where_the_total_runs(tmp_path):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import agvm_mm  # noqa: F401
-from agvm_mm.measuring.ddp import ESTIMATORS
+from agvm_mm.engine.options import ESTIMATORS
 from agvm_mm.measuring.direction import Parameter
 from agvm_mm.measuring.gradient_buffer import GradientBuffer
 from tests.distributed import run_ranks

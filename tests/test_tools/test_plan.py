@@ -59,13 +59,19 @@ def test_samples_that_are_found_at_the_start(plan):
 def test_begin(plan):
     output = plan('--gpus', 768, '--cfg-options', f'{BEGIN}1000')
     assert '1,536 = 768 GPUs x 2 images x 1 micro-batch' in output
-    assert 'AGVM will do nothing: agvm.begin=1000' in output
+    assert ('AGVM will do nothing: agvm.begin=1000, but agvm.end or the end '
+            'of the training is 924.') in output
+    output = plan('--gpus', 8, '--cfg-options', f'{BEGIN}500',
+                  'optim_wrapper.agvm.end=400')
+    assert ('AGVM will do nothing: agvm.begin=500, but agvm.end or the end '
+            'of the training is 400.') in output
     output = plan('--gpus', 8, '--cfg-options', f'{BEGIN}auto')
     assert ('from update 255 on (the end of the warm-up + 100), measures one '
             'in 5: 134 times') in output
     output = plan('--gpus', 8, '--cfg-options', f'{BEGIN}50')
     assert output.count('agvm.begin=50 lies inside of the warm-up') == 1
-    assert "ends at update 155: set it to 255, or to 'auto'" in output
+    assert re.search(r'ends at update 155: .* Set it to 255, or leave it out',
+                     output, re.DOTALL)
     with pytest.raises(SystemExit, match='states no warm-up: set agvm'):
         plan('--gpus', 8, '--cfg-options', f'{BEGIN}auto', 'param_scheduler=')
     output = plan('--gpus', 8, '--cfg-options', f'{BEGIN}auto',

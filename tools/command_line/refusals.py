@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Iterator
 
 import agvm_mm
+from agvm_mm.compat.ranks import rank_of
 
 from .agents import SAID
-from .ranks import rank_of
 
 # Of a launcher that asks for the reason.
 ERROR_FILE = 'TORCHELASTIC_ERROR_FILE'

@@ -19,6 +19,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.optim import Optimizer
 
+from agvm_mm.compat.optim_wrapper_dict import wrappers_in
 from agvm_mm.large_batch.plan import Plan
 from agvm_mm.large_batch.probe.silence import silently
 from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
@@ -101,8 +102,8 @@ def _state(cfg: Config, model: nn.Module) -> int | None:
     """Bytes of the optimizers' states after a step."""
     try:
         wrapper = build_optim_wrapper(model, _without_gpu(cfg))
-        wrappers = getattr(wrapper, 'optim_wrappers', {None: wrapper})
-        return sum(_after_a_step(w.optimizer) for w in wrappers.values())
+        return sum(
+            _after_a_step(w.optimizer) for w in wrappers_in(wrapper).values())
     except Exception as error:
         if raised_by_us(error):
             raise

@@ -20,6 +20,8 @@ from mmengine.registry import MODELS
 from mmengine.runner import turn_on_activation_checkpointing
 from torch import Tensor, nn
 
+from agvm_mm.compat.optim_wrapper_dict import wrappers_in
+
 from ..settings import type_name, wrappers_of
 from .apart import apart
 from .images import LargestSamples
@@ -127,10 +129,9 @@ class Rehearsal:
         for child in wrappers.values():
             child['accumulative_counts'] = counts
         built = build_optim_wrapper(model, settings)
-        children = getattr(built, 'optim_wrappers', {None: built})
         children = {
             name: _plain(child, wrappers[name])
-            for name, child in children.items()
+            for name, child in wrappers_in(built).items()
         }
         for child in children.values():
             for group in child.optimizer.param_groups:

@@ -24,11 +24,10 @@ class ModuleGroups:
     Args:
         optimizer (Optimizer): Its groups name their module in
             ``group['module']``.
-        model (nn.Module, optional): The model, perhaps wrapped. Defaults to
-            None: nobody knows the parameters' names.
+        model (nn.Module, optional): The model, perhaps wrapped; without it
+            nobody knows the parameters' names.
         modules (Mapping[str, str or list[str]], optional): Of
-            :func:`~agvm_mm.algorithm.partition.assign_modules`. Defaults to
-            None.
+            :func:`~agvm_mm.algorithm.partition.assign_modules`.
 
     Attributes:
         names (dict[nn.Parameter, str]): The parameters' names.
@@ -39,11 +38,8 @@ class ModuleGroups:
         ValueError: If the groups name no modules.
     """
 
-    def __init__(self,
-                 optimizer: Optimizer,
-                 model: nn.Module | None = None,
-                 modules: Mapping[str, str | Sequence[str]] | None = None
-                 ) -> None:
+    def __init__(self, optimizer: Optimizer, model: nn.Module | None,
+                 modules: Mapping[str, str | Sequence[str]] | None) -> None:
         groups = optimizer.param_groups
         if any('module' not in group for group in groups):
             raise ValueError(

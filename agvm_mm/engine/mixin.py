@@ -91,7 +91,6 @@ class AGVMMixin:
         self.modulation = Modulation(
             self.groups.modules, options, partly=self._measures_partly)
         self.modulator = self.modulation.modulator
-        self.noise_scale = self.modulation.noise_scale
         self.replicas = replicas_of(
             optimizer,
             self.groups.modules,

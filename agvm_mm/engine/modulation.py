@@ -19,7 +19,6 @@ from .skipped import (
     problems_of,
     without_gradient,
 )
-from .state import agvm_state, load_agvm_state
 
 UNCOUNTED = (
     'AGVM cannot count the samples of a micro-batch, so it logs no '
@@ -108,7 +107,7 @@ class Modulation:
                                     sums.num_samples / sums.num_replicas)
         elif not self._told_uncounted:
             self._told_uncounted = True
-            print_log(UNCOUNTED, logger='current', level=logging.WARNING)
+            _warn(UNCOUNTED)
         self._sums = sums
 
     def check_anchor(self, optimizer: Optimizer) -> None:
@@ -149,13 +148,35 @@ class Modulation:
 
     def state_dict(self) -> dict:
         """The state by the modules' names."""
-        return agvm_state(self.modulator, self.noise_scale, self.skipped)
+        return dict(
+            lr_scale=self.modulator.state_dict(),
+            noise_scale=self.noise_scale.state_dict(),
+            skipped=self.skipped.count)
 
     def load_state_dict(self, state: dict | None) -> None:
         """Take over the state of the modules that both runs know.
+
+        Warns of the modules that only one of them has.
 
         Args:
             state (dict, optional): From :meth:`state_dict`; None if the
                 checkpoint was written without AGVM.
         """
-        load_agvm_state(state, self.modulator, self.noise_scale, self.skipped)
+        if state is None:
+            _warn('The checkpoint holds no state of AGVM: every lr_scale '
+                  'starts at 1.')
+            return
+        self.modulator.load_state_dict(state['lr_scale'])
+        self.noise_scale.load_state_dict(state['noise_scale'])
+        self.skipped.count = state['skipped']
+        ours = self.modulator.modules
+        new = [m for m in ours if m not in state['lr_scale']]
+        gone = [m for m in state['lr_scale'] if m not in ours]
+        if new or gone:
+            _warn('The checkpoint was written with other AGVM modules: '
+                  f'{", ".join(new) or "none"} start(s) at lr_scale 1, and '
+                  f'the state of {", ".join(gone) or "none"} is dropped.')
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)

@@ -58,11 +58,9 @@ class Observer:
             self._one_pass = False
 
     @contextmanager
-    def observe(
-            self,
-            loss: Tensor,
-            inverse_scale: Callable[[], Tensor | None],
-            weight: float = 1.0) -> Iterator[None]:
+    def observe(self, loss: Tensor,
+                inverse_scale: Callable[[], Tensor | None],
+                weight: float) -> Iterator[None]:
         """Measure the backward pass that runs within, if it is time.
 
         Args:
@@ -70,7 +68,7 @@ class Observer:
             inverse_scale (Callable): Returns 1 / the loss scale, a scalar on
                 the gradient's device; None without one.
             weight (float): What the loss was multiplied by, because the
-                micro-batches of the update are of unequal size. Defaults to 1.
+                micro-batches of the update are of unequal size.
         """
         num_samples = self.samples.take()
         if not self._clock.measures:

@@ -36,7 +36,7 @@ from torch.optim import Optimizer
 
 from .ddp import check_devices, check_process_group
 from .direction import Gradient, Parameter, parameters_of, unscaled
-from .treatment import preconditions
+from .treatment import treatment_of
 
 # What a unit and its flat parameter must have: none of it is public.
 UNIT = ('_handle', '_comm_hook', '_comm_hook_state',
@@ -125,7 +125,7 @@ class FSDPReplicas:
         """Hand out the gradients of the backward pass that runs within."""
         reduced: list[FSDP] = []
         by_tensor = {p.tensor: p for p in parameters}
-        preconditioned = preconditions(self.optimizer)
+        preconditioned = treatment_of(self.optimizer).moment is not None
 
         def hook(reduce: Callable, unit: FSDP, grad: Tensor,
                  output: Tensor) -> None:

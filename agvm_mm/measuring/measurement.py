@@ -64,10 +64,8 @@ class Measurement:
             out of ``.grad`` before the step, as for a clipping of one's own.
     """
 
-    def __init__(self,
-                 replicas: Replicas,
-                 micro_batches: int,
-                 inverse_scale: Tensor | None = None) -> None:
+    def __init__(self, replicas: Replicas, micro_batches: int,
+                 inverse_scale: Tensor | None) -> None:
         self.completed = 0
         self.failed: str | None = None
         self.inverse_scale = inverse_scale
@@ -75,8 +73,10 @@ class Measurement:
         self._micro_batches = micro_batches
         self._parameters = replicas.parameters()
         self._num_samples = 0
-        self._device = self._parameters[0].tensor.device
-        self._sum_sq = self._zeros()
+        self._sum_sq = torch.zeros(
+            replicas.num_modules,
+            dtype=torch.float64,
+            device=self._parameters[0].tensor.device)
         self._half = replicas.half_batch(self._parameters)
         # A replica that may go on with the next backward pass.
         self._open: GradientBuffer | None = None
@@ -84,22 +84,19 @@ class Measurement:
         self._weight = 1.0
 
     @contextmanager
-    def observe(self,
-                loss: Tensor,
-                micro_batch: Hashable = None,
-                num_samples: int = 0,
-                weight: float = 1.0) -> Iterator[None]:
+    def observe(self, loss: Tensor, micro_batch: Hashable, num_samples: int,
+                weight: float) -> Iterator[None]:
         """Measure the one backward pass that runs in this context.
 
         Args:
             loss (Tensor): What the backward pass starts from.
             micro_batch (Hashable, optional): The micro-batch that the pass is
                 part of: passes of the same one add up to one replica, in a
-                buffer of the gradient's size. Defaults to None: the pass is
-                all of its micro-batch.
-            num_samples (int): Samples of the pass. Defaults to 0.
+                buffer of the gradient's size. None if the pass is all of its
+                micro-batch.
+            num_samples (int): Samples of the pass; 0 if they could not be
+                counted.
             weight (float): What the loss of the micro-batch was multiplied by.
-                Defaults to 1.
         """
         continues = micro_batch is not None and micro_batch == self._last
         self._last = micro_batch
@@ -152,7 +149,7 @@ class Measurement:
             columns.append(variance / replicas.num_ranks)
         if self.failed:
             columns[0].fill_(float('nan'))
-        samples = self._zeros(1).fill_(self._num_samples)
+        samples = self._sum_sq.new_full((1, ), self._num_samples)
         # mean_sq and Phi are the same on all ranks but for rounding; averaged,
         # they are the same to the bit, and so is every rank's learning rate.
         message = torch.cat([*columns, samples])
@@ -188,7 +185,7 @@ class Measurement:
 
     def _squares(self, gradients: Sequence[Gradient]) -> Tensor:
         """Squared norms by module, of gradients that carry the loss scale."""
-        sums = self._zeros()
+        sums = torch.zeros_like(self._sum_sq)
         # In chunks, as the replicas' own.
         for chunk in chunks(gradients):
             self._add_squares(sums, unscaled(chunk, self.inverse_scale))
@@ -201,12 +198,6 @@ class Measurement:
         for module, square in squared_norms(self._replicas.optimizer,
                                             gradients):
             sums[module].add_(square, alpha=1 / weight)
-
-    def _zeros(self, size: int | None = None) -> Tensor:
-        return torch.zeros(
-            self._replicas.num_modules if size is None else size,
-            dtype=torch.float64,
-            device=self._device)
 
 
 def _to_host(message: Tensor) -> Tensor:

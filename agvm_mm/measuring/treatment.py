@@ -43,15 +43,6 @@ def treatment_of(optimizer: Optimizer) -> Treatment:
     return UNKNOWN
 
 
-def preconditions(optimizer: Optimizer) -> bool:
-    """Whether directions are gradients over what an optimizer's state holds.
-
-    Args:
-        optimizer (Optimizer): Any.
-    """
-    return treatment_of(optimizer).moment is not None
-
-
 def check_optimizer(optimizer: Optimizer) -> None:
     """Refuse an optimizer for which a factor for each module has no meaning.
 

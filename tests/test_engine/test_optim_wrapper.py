@@ -184,7 +184,7 @@ def test_log():
         assert scalars[f'train/agvm/lr_scale/{module}'][-1] == (
             wrapper.modulator.lr_scale[module])
     assert scalars['train/agvm/num_replicas'] == [2, 2]
-    noise_scale = wrapper.noise_scale.values()
+    noise_scale = wrapper.modulation.noise_scale.values()
     assert noise_scale
     for module, value in noise_scale.items():
         assert scalars[f'train/agvm/noise_scale/{module}'][-1] == value

@@ -188,7 +188,7 @@ def validated(rank, work_dir, sharded, validate):
             sampler=dict(type='DefaultSampler', shuffle=False))
         cfg.val_evaluator = dict(type='CountsImages')
     built, found = run(runner, cfg)
-    return found, built.optim_wrapper.noise_scale.values()
+    return found, built.optim_wrapper.modulation.noise_scale.values()
 
 
 def validated_or_not(rank, folder, sharded):

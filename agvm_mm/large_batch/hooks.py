@@ -46,10 +46,6 @@ class UpdateParamSchedulerHook(ParamSchedulerHook):
         Args:
             runner (Runner): Of the run.
             checkpoint (dict): Its meta data are changed.
-
-        Raises:
-            ValueError: If it is of another total batch, and the run counts
-                epochs.
         """
         if not runner._resume:
             return

@@ -36,26 +36,17 @@ def settle_position(runner: Runner, checkpoint: dict, counts: int) -> None:
         checkpoint (dict): Of a run with a total batch, of one that was split
             by hand, or of MMEngine's own. Its meta data are changed.
         counts (int): Micro-batches of one update.
-
-    Raises:
-        ValueError: If it is of another total batch, and the run counts
-            epochs.
     """
     meta = checkpoint['meta']
     meta['iter'] = _updates_done(checkpoint) * counts
     by_epoch = isinstance(runner.train_loop, TotalBatchEpochLoop)
     total, earlier = (of.get('total_batch_size') for of in (runner.cfg, meta))
     if earlier not in (None, total):
-        if by_epoch:
-            raise ValueError(
-                f'The checkpoint is of total_batch_size={earlier}, and this '
-                f'run of {total}, whose epochs have another number of '
-                f'updates: set total_batch_size={earlier} to go on. Or load '
-                'only the weights: set load_from, and no --resume')
         _warn(f'The checkpoint is of total_batch_size={earlier}, and this run '
-              f'of {total}: it goes on at the same update of its schedule.')
+              f'of {total}: what counts updates goes on at update '
+              f'{meta["iter"] // counts}.')
     if by_epoch:
-        _begin_epoch_of_other_data(meta, len(runner.train_dataloader), counts)
+        _begin_other_epoch(meta, len(runner.train_dataloader), counts)
 
 
 def _updates_done(checkpoint: dict) -> int:
@@ -69,7 +60,7 @@ def _updates_done(checkpoint: dict) -> int:
     return math.ceil(meta['iter'] / (int(stated[1]) if stated else 1))
 
 
-def _begin_epoch_of_other_data(meta: dict, length: int, counts: int) -> None:
+def _begin_other_epoch(meta: dict, length: int, counts: int) -> None:
     """Where the epochs of the checkpoint were longer or shorter than here."""
     done = meta['iter'] - meta['epoch'] * length
     # MMEngine's counts an epoch as soon as it is over.
@@ -78,10 +69,8 @@ def _begin_epoch_of_other_data(meta: dict, length: int, counts: int) -> None:
     if meta.get('epoch_updates', here) == here and 0 <= done <= most:
         return
     meta['iter'] = meta['epoch'] * length
-    _warn(f'The checkpoint is of data of another size, with other epochs than '
-          f'of {here} updates: the training goes on at the beginning of epoch '
-          f'{meta["epoch"] + 1}, and its schedules at the update they had '
-          'come to.')
+    _warn(f'The checkpoint is of other epochs than of {here} updates: the '
+          f'training goes on at the beginning of epoch {meta["epoch"] + 1}.')
 
 
 def _warn(message: str) -> None:

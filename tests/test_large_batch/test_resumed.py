@@ -115,15 +115,6 @@ def test_a_plain_checkpoint_of_micro_batches_counts_updates(tmp_path):
 
 
 def test_another_total_batch(tmp_path, warnings):
-    train(config(tmp_path / 'epochs', False, 2), 'first')
-    with pytest.raises(
-            ValueError,
-            match='of total_batch_size=8, and this run of 16, whose epochs'):
-        train(
-            config(tmp_path / 'epochs', False, 4),
-            'second',
-            total_batch_size=16,
-            resume=True)
     train(config(tmp_path / 'iters', True, 6), 'first')
     steps = train(
         config(tmp_path / 'iters', True, 12),
@@ -132,7 +123,23 @@ def test_another_total_batch(tmp_path, warnings):
         resume=True)
     assert (steps.updates, len(steps.lrs)) == (6, 6)
     warning, = warnings
-    assert warning.endswith('goes on at the same update of its schedule.')
+    assert warning == (
+        'The checkpoint is of total_batch_size=8, and this run of 16: what '
+        'counts updates goes on at update 6.')
+
+
+@pytest.mark.parametrize('epochs', [2, 3])
+def test_another_total_batch_by_epochs(epochs, tmp_path, warnings):
+    """After two of three updates, an epoch of two would look done."""
+    train(config(tmp_path, False, epochs), 'first')
+    steps = train(
+        config(tmp_path, False, 8),
+        'second',
+        total_batch_size=16,
+        resume=True)
+    assert steps.began == (epochs, epochs * 2 * 4)
+    assert (steps.updates, len(steps.lrs)) == (3 * epochs, 2 * (8 - epochs))
+    assert len(warnings) == 2
 
 
 @pytest.mark.parametrize('images', [9, 42])
@@ -146,8 +153,9 @@ def test_data_of_another_size_begin_their_epoch_anew(images, tmp_path,
     assert steps.began == (2, 2 * 2 * an_epoch)
     assert len(steps.lrs) == 2 * an_epoch
     warning, = warnings
-    assert f'epochs than of {an_epoch} updates: the training goes' in warning
-    assert 'at the beginning of epoch 3' in warning
+    assert warning == (
+        f'The checkpoint is of other epochs than of {an_epoch} updates: the '
+        'training goes on at the beginning of epoch 3.')
 
 
 def test_plain_epochs_of_another_length_begin_anew(tmp_path, warnings):

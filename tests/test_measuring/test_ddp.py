@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from agvm_mm import partition_parameters
-from tests.distributed import run_ranks
+from tests.distributed import collectives, run_ranks
 from tests.reference import ReferenceAGVM
 from tests.toy import (
     OPTIMIZERS,
@@ -301,28 +301,23 @@ def test_a_model_on_several_devices_is_refused():
 
 
 def messages(rank, num_ranks, estimator):
-    """Elements sent by AGVM's own collectives in one measured update."""
+    """What AGVM sends in a measured update, and in another."""
     model = ToyDetector()
     wrapper = build_wrapper(model, begin=0, interval=2, estimator=estimator)
     ddp = DistributedDataParallel(model)
     wrapper.initialize_count_status(ddp, 0, 2)
-    sent = []
-    all_reduce = torch.distributed.all_reduce
-
-    def counting(tensor, *args, **kwargs):
-        sent.append(tensor.numel())
-        return all_reduce(tensor, *args, **kwargs)
-
-    torch.distributed.all_reduce = counting
-    try:
-        train(ddp, wrapper, 1, range(1), rank, num_ranks, dtype=torch.float32)
-        measured = list(sent)
-        sent.clear()
-        train(
-            ddp, wrapper, 1, range(1, 2), rank, num_ranks, dtype=torch.float32)
-    finally:
-        torch.distributed.all_reduce = all_reduce
-    return measured, sent, sum(p.numel() for p in model.parameters())
+    found = []
+    for update in (0, 1):
+        with collectives() as sent:
+            train(
+                ddp,
+                wrapper,
+                1, [update],
+                rank,
+                num_ranks,
+                dtype=torch.float32)
+        found.append(sent)
+    return *found, sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize('estimator', ESTIMATORS)
@@ -330,5 +325,5 @@ def test_what_travels_between_ranks(estimator):
     measured, unmeasured, gradient = run_ranks(messages, 2, 2, estimator)[0]
     scalars = 5 * (3 if estimator == 'half_batch' else 2) + 1
     expected = [gradient] if estimator == 'half_batch' else []
-    assert measured == [*expected, scalars]
+    assert measured == [('all_reduce', size) for size in (*expected, scalars)]
     assert unmeasured == []

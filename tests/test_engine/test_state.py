@@ -31,9 +31,11 @@ def parts(modules, measurements=0):
 def test_the_same_modules_take_everything_over(warnings):
     modules = ['backbone', 'neck', 'head']
     trained, fresh = parts(modules, 3), parts(modules)
+    trained[2].record('it rains')
     load_agvm_state(agvm_state(*trained), *fresh)
     assert fresh[0].lr_scale == trained[0].lr_scale
     assert fresh[1].values() == trained[1].values()
+    assert fresh[2].count == 1
     assert not warnings
 
 

@@ -1,10 +1,13 @@
 """Runs a function on several real processes: gloo's, or NCCL's on GPUs."""
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import tempfile
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -19,6 +22,39 @@ multiprocessing.set_forkserver_preload([
     'torch', 'torch._dynamo', 'matplotlib.figure',
     'matplotlib.backends.backend_agg', 'tests.toy'
 ])
+
+
+# By which Python sends between ranks; of DDP's reducer, which is not Python,
+# nothing is seen. Newer torch has names that older torch lacks.
+COLLECTIVES = ('all_gather', 'all_gather_into_tensor', 'all_gather_object',
+               'all_gather_single', 'all_reduce', 'all_reduce_coalesced',
+               'all_to_all', 'all_to_all_single', 'barrier',
+               'batch_isend_irecv', 'broadcast', 'broadcast_object_list',
+               'gather', 'gather_object', 'irecv', 'isend', 'recv', 'reduce',
+               'reduce_scatter', 'reduce_scatter_single',
+               'reduce_scatter_tensor', 'scatter', 'scatter_object_list',
+               'send')
+
+
+@contextlib.contextmanager
+def collectives():
+    """A list of what is called within: each name, and its elements."""
+    sent = []
+
+    def noting(function, *args, **kwargs):
+        sizes = [
+            arg.numel() for arg in (*args, *kwargs.values())
+            if isinstance(arg, torch.Tensor)
+        ]
+        sent.append((function.__name__, max(sizes, default=0)))
+        return function(*args, **kwargs)
+
+    with contextlib.ExitStack() as stack:
+        for name in filter(partial(hasattr, dist), COLLECTIVES):
+            stack.enter_context(
+                mock.patch.object(dist, name,
+                                  partial(noting, getattr(dist, name))))
+        yield sent
 
 
 def run_ranks(function, num_ranks, *args, device='cpu'):

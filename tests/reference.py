@@ -39,6 +39,9 @@ class ReferenceAGVM:
         self.half = half  # replicas, of the first half batch
         self.ratio_range = ratio_range
         self.lr_scale = dict.fromkeys(modules, 1.0)
+        self.noise_scale = dict(
+            noise=dict.fromkeys(modules, 0.0),
+            signal=dict.fromkeys(modules, 0.0))
         self.variance = {}
         self.updates = 0
 
@@ -64,7 +67,7 @@ class ReferenceAGVM:
         }
         in_force = self.begin <= self.updates < self.end
         if in_force and (self.updates - self.begin) % self.interval == 0:
-            self.measure(replicas, weights)
+            self.measure(replicas, weights, sum(sizes) / len(sizes))
         module_of = {
             name: module
             for module, names in self.modules.items()
@@ -81,7 +84,7 @@ class ReferenceAGVM:
             group['lr'] = lr
         self.updates += 1
 
-    def measure(self, replicas, weights):
+    def measure(self, replicas, weights, samples):
         variance = {}
         for module, names in self.modules.items():
             vectors = [self.direction(r, names) for r in replicas]
@@ -95,6 +98,8 @@ class ReferenceAGVM:
                 variance[module] = 1 - cosine.item()
             else:
                 variance[module] = self.all_splits(vectors, weights)
+            if vectors[0] is not None:
+                self.smooth(module, vectors, weights, samples)
         self.variance = variance
         finite = {
             m: v
@@ -116,14 +121,28 @@ class ReferenceAGVM:
     def mean(vectors, weights):
         return sum(w * v for w, v in zip(weights, vectors)) / sum(weights)
 
-    def all_splits(self, vectors, weights):
-        n = len(vectors)
+    def spread(self, vectors, weights):
+        """S and |G|^2."""
         mean = self.mean(vectors, weights)
         covariance = sum(w * (v - mean).square().sum()
-                         for w, v in zip(weights, vectors)) / (n - 1)
-        mean_sq = mean.square().sum()
-        phi = (2 * covariance / n) / (mean_sq + covariance / n)
-        return phi.item()
+                         for w, v in zip(weights, vectors))
+        return covariance / (len(vectors) - 1), mean.square().sum()
+
+    def all_splits(self, vectors, weights):
+        covariance, mean_sq = self.spread(vectors, weights)
+        of_mean = covariance / len(vectors)
+        return (2 * of_mean / (mean_sq + of_mean)).item()
+
+    def smooth(self, module, vectors, weights, samples):
+        """S b, and |G|^2 - S / n, whose quotient is the noise scale."""
+        covariance, mean_sq = self.spread(vectors, weights)
+        parts = dict(
+            noise=covariance * samples,
+            signal=mean_sq - covariance / len(vectors))
+        for part, value in parts.items():
+            self.noise_scale[part][module] = (
+                self.momentum * self.noise_scale[part][module] +
+                (1 - self.momentum) * value.item())
 
     def direction(self, replica, names):
         pieces = []

@@ -1,5 +1,6 @@
 """agvm_mm:: names, by MMEngine's own look-up."""
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from mmengine.config import Config
@@ -14,9 +15,11 @@ FILE = (Path(agvm_mm.__file__).parent / '.mim/configs' /
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch):
-    monkeypatch.delitem(MODULE2PACKAGE, 'agvm_mm', raising=False)
-    agvm_mm.register_configs()
+def _registered():
+    with mock.patch.dict(MODULE2PACKAGE):
+        MODULE2PACKAGE.pop('agvm_mm', None)
+        agvm_mm.register_configs()
+        yield
 
 
 @pytest.mark.parametrize('name', [

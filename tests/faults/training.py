@@ -1,6 +1,7 @@
 """Real trainings that are cut off, and what is left of them."""
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -132,6 +133,18 @@ def wait_for_the_end(processes: Sequence[int]) -> None:
         if time.time() > end:
             raise TimeoutError(f'of {processes} some are alive')
         time.sleep(0.02)
+
+
+def kill_those_that_run(script: Path) -> None:
+    """Kill what a failed test leaves behind, in whatever session it is.
+
+    Args:
+        script (Path): That none but its processes name in their command.
+    """
+    for command in Path('/proc').glob('[0-9]*/cmdline'):
+        with contextlib.suppress(OSError):
+            if os.fsencode(script) in command.read_bytes().split(b'\0'):
+                os.kill(int(command.parent.name), signal.SIGKILL)
 
 
 def alive(process: int) -> bool:

@@ -57,6 +57,12 @@ def test_covariance_is_unbiased(num_replicas):
     assert abs(covariance.mean() - 1) < 4 * standard_error
 
 
+def test_no_covariance_is_below_zero():
+    """As rounding alone would make it."""
+    assert replica_covariance(
+        torch.tensor(3.0), torch.tensor(1.0000001), 3).item() == 0
+
+
 @pytest.mark.parametrize('num_replicas', [2, 8, 32])
 @pytest.mark.parametrize('signal', [0.1, 0.5, 2.0])
 def test_same_mean_as_the_half_batch(num_replicas, signal):
@@ -106,13 +112,16 @@ def test_one_replica_is_refused():
         replica_variance(torch.ones(1), torch.ones(1), 1)
 
 
-def test_noise_scale_finds_the_true_one():
-    # |mu_g|^2 = 4, trace 1, 16 samples a replica: B = 16 / 4.
+@pytest.mark.parametrize('signal', [2.0, 0.5])
+def test_noise_scale_finds_the_true_one(signal):
+    # Trace 1, 16 samples a replica: B = 16 / |mu_g|^2. Of |G|^2 = |mu_g|^2 +
+    # 1 / 4 the weaker signal is one half.
     noise_scale = NoiseScale(['backbone'], momentum=0.99)
-    for replicas in gaussian(1000, 4, signal=2.0):
+    for replicas in gaussian(1000, 4, signal):
         sum_sq, mean_sq = sums(replicas)
         noise_scale.update(sum_sq[None], mean_sq[None], 4, 16)
-    assert noise_scale.values()['backbone'] == pytest.approx(4, rel=0.1)
+    assert noise_scale.values()['backbone'] == pytest.approx(
+        16 / signal**2, rel=0.1)
 
 
 def test_noise_scale_says_nothing_without_a_signal():

@@ -1,6 +1,6 @@
 """AGVM beside what else a training may switch on: nothing changes, or a word.
 
-DDP's own options are in test_replicas.py, FSDP in test_sharded_replicas.py.
+DDP's own options are in test_measuring/test_ddp.py, FSDP in test_fsdp.py.
 """
 import copy
 import logging

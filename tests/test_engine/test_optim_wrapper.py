@@ -155,13 +155,17 @@ def test_clip_grad_range():
         clip_grad_range=(5, 9),
         optimizer='sgd',
         begin=10**9)
-    wrapper.initialize_count_status(model, 0, 40)
+    wrapper.initialize_count_status(model, 0, 42)
     norms = []
     before_each_step(
         wrapper.optimizer, lambda _: norms.append(
             torch.cat([p.grad.flatten() for p in model.parameters()]).norm()))
     train(model, wrapper, 2, range(20))
     assert [n < 1.001e-3 for n in norms] == [5 <= u < 9 for u in range(20)]
+    wrapper.optimizer.step = None
+    with pytest.raises(TypeError):
+        train(model, wrapper, 2, range(20, 21))
+    assert wrapper.clip_grad_kwargs == dict(max_norm=1e-3)
 
 
 def test_clipping_does_not_change_what_is_measured():
@@ -208,7 +212,8 @@ def test_one_replica_is_refused_before_training():
 def test_a_begin_after_the_end_is_warned_of(warnings):
     model = ToyDetector()
     wrapper = build_wrapper(model, accumulative_counts=2, begin=5)
-    wrapper.initialize_count_status(model, 0, 12)
+    for iterations in (12, 11):  # Its last update may be short.
+        wrapper.initialize_count_status(model, 0, iterations)
     assert not any('do nothing' in message for message in warnings())
     wrapper.initialize_count_status(model, 0, 10)
     assert any(

@@ -20,6 +20,7 @@ def config(**more):
                 type='IterBasedTrainLoop',
                 max_iters=100,
                 val_interval=10,
+                val_begin=30,
                 dynamic_intervals=[[50, 5]]),
             optim_wrapper=dict(
                 type='AGVMOptimWrapper',
@@ -29,7 +30,15 @@ def config(**more):
                 dict(type='LinearLR', by_epoch=False, begin=0, end=10),
                 dict(type='PolyLR', by_epoch=False, begin=10),
             ],
-            log_processor=dict(by_epoch=False, window_size=20),
+            log_processor=dict(
+                by_epoch=False,
+                window_size=20,
+                custom_cfg=[
+                    dict(
+                        data_src='loss',
+                        method_name='mean',
+                        window_size=window) for window in (15, 'global')
+                ]),
             default_hooks=dict(
                 logger=dict(type='LoggerHook', interval=5),
                 checkpoint=dict(
@@ -50,10 +59,13 @@ def test_resolve_rescales_what_counts_iterations():
     assert cfg.optim_wrapper.accumulative_counts == 4
     assert cfg.train_cfg.max_iters == 400
     assert cfg.train_cfg.val_interval == 40
+    assert cfg.train_cfg.val_begin == 120
     assert cfg.train_cfg.dynamic_intervals == [[200, 20]]
     assert cfg.default_hooks.logger.interval == 20
     assert cfg.default_hooks.checkpoint.interval == 100
     assert cfg.log_processor.window_size == 80
+    assert [window.window_size
+            for window in cfg.log_processor.custom_cfg] == [60, 'global']
     assert cfg.custom_hooks == [
         dict(type='EMAHook', interval=8, begin_iter=20),
         dict(type='TotalBatchSizeHook'),
@@ -154,6 +166,9 @@ def test_several_optimizers():
     cfg = several()
     cfg.total_batch_size = 4
     assert resolve(cfg, 1).train_dataloader.batch_size == 2
+    # Unless it is switched off, or not there.
+    cfg.optim_wrapper.generator.agvm.end = 0
+    assert resolve(cfg, 1).train_dataloader.batch_size == 4
     cfg.optim_wrapper.generator.pop('agvm')
     assert resolve(cfg, 1).train_dataloader.batch_size == 4
 

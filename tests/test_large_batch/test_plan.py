@@ -8,6 +8,7 @@ from agvm_mm.large_batch.plan import (
     make_plan,
     num_train_images,
 )
+from tests.commands import RETINANET
 from tests.test_large_batch.test_sampler import toy_config
 
 
@@ -42,7 +43,7 @@ def test_a_plan_by_iteration(tmp_path):
 
 def test_images_are_stated_or_counted(digits):
     assert num_train_images(toy_config('work', by_iteration=False)) == 21
-    cfg = Config.fromfile('configs/digits/retinanet_r18_fpn_agvm_digits.py')
+    cfg = Config.fromfile(RETINANET)
     cfg.train_dataloader.dataset.data_root = str(digits)
     assert num_train_images(cfg) == 16
     cfg.train_dataloader.dataset.data_root = 'nowhere/'

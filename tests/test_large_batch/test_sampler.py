@@ -280,6 +280,23 @@ def test_micro_batches_of_another_size_keep_the_updates(tmp_path):
     assert lrs == train_toy(0, tmp_path, False, 1, samples=1)[0]
 
 
+def samples_of_an_epoch(rank, work_dir):
+    cfg = toy_config(work_dir, False)
+    cfg.randomness = dict(seed=0, diff_rank_seed=True)
+    os.environ['LOCAL_RANK'] = str(rank)
+    cfg.launcher = 'pytorch'
+    cfg.model_wrapper_cfg = dict(type='CPUDistributedDataParallel')
+    runner = Runner.from_cfg(resolve(cfg, 2))
+    return [int(i) for i in runner.train_loop.dataloader.sampler]
+
+
+def test_ranks_of_other_seeds_deal_one_order(tmp_path):
+    """MMEngine gives their samplers no seed then."""
+    ranks = run_ranks(samples_of_an_epoch, 2, tmp_path)
+    assert len(ranks[0]) == len(ranks[1]) == 12
+    assert {*ranks[0], *ranks[1]} == set(range(IMAGES))
+
+
 def test_a_dataset_without_images_is_refused():
     with pytest.raises(
             ValueError,

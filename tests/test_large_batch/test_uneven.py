@@ -1,5 +1,6 @@
 """Processes that do not divide the total batch train as one process does."""
 import itertools
+import logging
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,7 +185,7 @@ class ImageRecorder(Recorder):
 
 
 def train_uneven(rank, work_dir, world_size, samples, by_iteration):
-    """Rates, first gradient, weights and images of a run."""
+    """Rates, first gradient, weights, images and warnings of a run."""
     cfg = toy_config(work_dir, by_iteration)
     cfg.runner_type = 'TotalBatchRunner'
     cfg.total_batch_size = TOTAL
@@ -200,9 +201,12 @@ def train_uneven(rank, work_dir, world_size, samples, by_iteration):
     runner = Runner.from_cfg(cfg)
     recorder = ImageRecorder()
     runner.register_hook(recorder)
+    handler, warned = logging.Handler(logging.WARNING), []
+    handler.emit = lambda record: warned.append(record.getMessage())
+    runner.logger.addHandler(handler)
     runner.train()
     return (recorder.lrs, recorder.gradients[0], weights(runner.model),
-            recorder.images)
+            recorder.images, warned)
 
 
 @pytest.mark.parametrize(('world_size', 'samples', 'by_iteration'), [
@@ -212,8 +216,8 @@ def train_uneven(rank, work_dir, world_size, samples, by_iteration):
 ])
 def test_training_is_that_of_one_process(world_size, samples, by_iteration,
                                          tmp_path):
-    lrs, gradient, expected, images = train_uneven(0, tmp_path, 1, TOTAL,
-                                                   by_iteration)
+    lrs, gradient, expected, images, _ = train_uneven(0, tmp_path, 1, TOTAL,
+                                                      by_iteration)
     ranks = run_ranks(train_uneven, world_size, tmp_path, world_size, samples,
                       by_iteration)
     counts = split_batch(TOTAL, world_size, samples)[1]
@@ -223,6 +227,7 @@ def test_training_is_that_of_one_process(world_size, samples, by_iteration,
         assert error < 1e-15
         torch.testing.assert_close(rank[2], expected, rtol=1e-11, atol=1e-14)
         assert len(rank[3]) == counts * len(images)
+        assert not [told for told in rank[4] if 'total_batch_size' in told]
     for update, alone in enumerate(images):
         own = slice(update * counts, (update + 1) * counts)
         theirs = [batch for rank in ranks for batch in rank[3][own]]

@@ -59,9 +59,9 @@ def test_mmdets_schedules(base, epoch, expected, tmp_path):
 ])
 def test_mmsegs_schedules(base, expected, tmp_path):
     cfg = read(tmp_path, base)
-    start = time.perf_counter()
+    start = time.process_time()
     assert warm_up_updates(cfg, None, 1) == expected
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     if expected is None:
         with pytest.raises(
                 ValueError,

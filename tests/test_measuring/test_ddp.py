@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from agvm_mm import partition_parameters
-from tests.distributed import run_ranks
+from tests.distributed import collectives, run_ranks
 from tests.reference import ReferenceAGVM
 from tests.toy import (
     OPTIMIZERS,
@@ -54,13 +54,17 @@ def history_of_reference(optimizer, num_replicas, estimator, begin=3):
                 inputs[i:i + share],
                 data_samples=targets[i:i + share],
                 mode='loss')['loss'] for i in range(0, SAMPLES, share)
-        ])
-        history.append(snapshot(model, reference.lr_scale))
+        ], [share] * num_replicas)
+        history.append(
+            snapshot(model, reference.lr_scale, reference.noise_scale))
     return history
 
 
-def snapshot(model, lr_scale):
-    return dict(weights=weights(model).cpu(), lr_scale=dict(lr_scale))
+def snapshot(model, lr_scale, noise_scale):
+    return dict(
+        weights=weights(model).cpu(),
+        lr_scale=dict(lr_scale),
+        noise_scale={k: dict(v) for k, v in noise_scale.items()})
 
 
 def history_of_wrapper(rank,
@@ -86,8 +90,8 @@ def history_of_wrapper(rank,
         rank=rank,
         num_ranks=num_ranks,
         on_update=lambda _: history.append(
-            snapshot(model,
-                     wrapper.state_dict()['agvm']['lr_scale'])))
+            snapshot(model, *(wrapper.state_dict()['agvm'][key]
+                              for key in ('lr_scale', 'noise_scale')))))
     return history
 
 
@@ -96,11 +100,15 @@ def assert_same(history, reference):
     for ours, expected in zip(history, reference):
         assert ours['lr_scale'] == pytest.approx(
             expected['lr_scale'], rel=1e-9)
+        for part, values in expected['noise_scale'].items():
+            assert ours['noise_scale'][part] == pytest.approx(
+                values, rel=1e-9)
         torch.testing.assert_close(
             ours['weights'], expected['weights'], rtol=1e-8, atol=1e-10)
     # The factors have moved, so the comparison was of something.
     moved = [abs(mu - 1) for mu in history[-1]['lr_scale'].values()]
     assert max(moved) > 0.01
+    assert min(history[-1]['noise_scale']['noise'].values()) > 0
 
 
 @pytest.mark.parametrize('optimizer', list(OPTIMIZERS))
@@ -160,6 +168,7 @@ def test_ddp(histories, num_ranks, case):
     for other in ranks[1:]:
         for a, b in zip(ranks[0], other):
             assert a['lr_scale'] == b['lr_scale']
+            assert a['noise_scale'] == b['noise_scale']
             assert torch.equal(a['weights'], b['weights'])
     # ... and equal to the reference on as many replicas.
     assert_same(
@@ -210,7 +219,7 @@ def train_branches(rank, num_ranks, device):
         loss = loss.mean() * (0 if rank == num_ranks - 1 else 1)
         wrapper.update_params(loss)
     return wrapper.state_dict()['agvm'], list(
-        wrapper.message_hub.log_scalars), snapshot(model, {})['weights']
+        wrapper.message_hub.log_scalars), weights(model).cpu()
 
 
 def test_unused_parameters_and_empty_ranks(device):
@@ -292,28 +301,23 @@ def test_a_model_on_several_devices_is_refused():
 
 
 def messages(rank, num_ranks, estimator):
-    """Elements sent by AGVM's own collectives in one measured update."""
+    """What AGVM sends in a measured update, and in another."""
     model = ToyDetector()
     wrapper = build_wrapper(model, begin=0, interval=2, estimator=estimator)
     ddp = DistributedDataParallel(model)
     wrapper.initialize_count_status(ddp, 0, 2)
-    sent = []
-    all_reduce = torch.distributed.all_reduce
-
-    def counting(tensor, *args, **kwargs):
-        sent.append(tensor.numel())
-        return all_reduce(tensor, *args, **kwargs)
-
-    torch.distributed.all_reduce = counting
-    try:
-        train(ddp, wrapper, 1, range(1), rank, num_ranks, dtype=torch.float32)
-        measured = list(sent)
-        sent.clear()
-        train(
-            ddp, wrapper, 1, range(1, 2), rank, num_ranks, dtype=torch.float32)
-    finally:
-        torch.distributed.all_reduce = all_reduce
-    return measured, sent, sum(p.numel() for p in model.parameters())
+    found = []
+    for update in (0, 1):
+        with collectives() as sent:
+            train(
+                ddp,
+                wrapper,
+                1, [update],
+                rank,
+                num_ranks,
+                dtype=torch.float32)
+        found.append(sent)
+    return *found, sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize('estimator', ESTIMATORS)
@@ -321,5 +325,5 @@ def test_what_travels_between_ranks(estimator):
     measured, unmeasured, gradient = run_ranks(messages, 2, 2, estimator)[0]
     scalars = 5 * (3 if estimator == 'half_batch' else 2) + 1
     expected = [gradient] if estimator == 'half_batch' else []
-    assert measured == [*expected, scalars]
+    assert measured == [('all_reduce', size) for size in (*expected, scalars)]
     assert unmeasured == []

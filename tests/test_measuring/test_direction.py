@@ -2,7 +2,12 @@
 import pytest
 import torch
 
-from agvm_mm.measuring.direction import Parameter, chunks, squared_norms
+from agvm_mm.measuring.direction import (
+    Parameter,
+    chunks,
+    squared_norms,
+    update_directions,
+)
 
 
 def gradients(dtype, count=5):
@@ -46,6 +51,19 @@ def test_a_half_has_room_for_its_squares():
     large = torch.full_like(grad, 6e4)
     found = by_module(squared_norms(optimizer, [(parameter, large)]))
     assert found[0] == pytest.approx(3 * float(large[0, 0])**2, rel=1e-6)
+
+
+def test_a_half_has_room_for_its_second_moments():
+    """Whose eps is 0 in half precision, and 1e3 / 1e-2 is infinite."""
+    tensor = torch.nn.Parameter(torch.zeros(3, dtype=torch.float16))
+    optimizer = torch.optim.Adam([tensor], eps=1e-8)
+    moment = torch.tensor([1e-4, 1e-4, 0.0], dtype=torch.float16)
+    optimizer.state[tensor] = dict(exp_avg_sq=moment)
+    parameter = Parameter(tensor, 0, optimizer.param_groups[0], 'weight')
+    grad = torch.tensor([1e3, 0.5, 1e-3], dtype=torch.float16)
+    (_, found), = update_directions(optimizer, [(parameter, grad)])
+    torch.testing.assert_close(
+        found, grad.float() / (moment.float().sqrt() + 1e-8))
 
 
 def test_chunks_keep_the_order(monkeypatch):

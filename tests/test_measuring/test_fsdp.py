@@ -3,6 +3,7 @@ import copy
 import os
 import sys
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,10 +29,11 @@ from agvm_mm.compat.fsdp_state import (
 )
 from agvm_mm.compat.shard_files import RUN
 from agvm_mm.compat.shards import load_whole, read_shards, write_shards
+from agvm_mm.engine import skipped
 from agvm_mm.measuring.fsdp import FLAT_PARAM, UNIT, _check_torch
 from agvm_mm.measuring.replicas import replicas_of
 from tests.commands import load
-from tests.distributed import run_ranks
+from tests.distributed import collectives, run_ranks
 from tests.faults.test_faults import assert_equal
 from tests.stack import fsdp
 from tests.test_large_batch.test_sampler import toy_config
@@ -121,6 +123,64 @@ def test_whatever_divides_does_so_in_shards(optimizer):
         torch.testing.assert_close(
             sharded.variance, ddp.variance, rtol=1e-5, atol=0)
 
+
+def messages(rank, optimizer):
+    """What a measured update sends, another one, and one without AGVM."""
+    found = []
+    for kind in ('AGVMOptimWrapper', 'OptimWrapper'):
+        model = shard(ToyDetector())
+        agvm = dict(begin=1, interval=2) if 'AGVM' in kind else {}
+        wrapper = build_wrapper(model, optimizer, type=kind, **agvm)
+        wrapper.initialize_count_status(model, 0, 3)
+        for update in range(3):
+            with collectives() as sent:
+                train(
+                    model, wrapper, 1, [update], rank, 2, dtype=torch.float32)
+            found.append(Counter(sent))
+    _, measured, unmeasured, _, without, _ = found
+    return measured, unmeasured, without
+
+
+@pytest.mark.parametrize('optimizer', ['momentum', 'adamw'])
+def test_what_agvm_adds_to_what_travels(optimizer):
+    measured, unmeasured, without = run_ranks(messages, 2, optimizer)[0]
+    assert unmeasured == without
+    squares = Counter()
+    if optimizer == 'adamw':  # As many as there are gradients.
+        squares = Counter(
+            size for name, size in without.elements()
+            if name.startswith('reduce_scatter'))
+        assert squares
+    added = measured - without
+    assert added.pop(('all_reduce', 2 * 5 + 1)) == 1
+    assert Counter(size for _, size in added.elements()) == squares
+    assert not without - measured
+
+
+def pass_twice(rank):
+    """A loop of one's own, whose updates are two backward passes."""
+    said = []
+    skipped.print_log = lambda message, **kwargs: said.append(message)
+    model = shard(ToyDetector())
+    wrapper = build_wrapper(model, begin=0, interval=1)
+    for update in range(skipped.PATIENCE):
+        inputs, targets = samples(update, torch.float32)
+        for half in (slice(0, 4), slice(4, 8)):
+            with wrapper.optim_context(model):
+                loss = model(
+                    inputs[half], data_samples=targets[half],
+                    mode='loss')['loss']
+            wrapper.backward(loss)
+        wrapper.step()
+        wrapper.zero_grad()
+    return wrapper.state_dict()['agvm'], said
+
+
+def test_several_passes_of_a_micro_batch_are_not_measured():
+    for state, said in run_ranks(pass_twice, 2):
+        assert state['skipped'] == skipped.PATIENCE
+        assert set(state['lr_scale'].values()) == {1.0}
+        assert 'a micro-batch must be one backward pass' in said[-1]
 
 
 def clip(rank):

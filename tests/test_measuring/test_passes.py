@@ -179,9 +179,12 @@ def update(model, wrapper, number, micro_batches=(0, 1)):
 
 @pytest.mark.parametrize('clear', ['wrapper', 'optimizer'])
 @pytest.mark.parametrize('estimator', ESTIMATORS)
-@pytest.mark.parametrize('at', [0, 1], ids=['first', 'second'])
-def test_a_failed_pass_leaves_nothing_behind(at, estimator, clear):
-    """The user's loop catches it, clears the gradients and goes on."""
+@pytest.mark.parametrize('at', [0, 1, None], ids=['first', 'second', 'load'])
+def test_what_was_cut_off_leaves_nothing_behind(at, estimator, clear):
+    """A pass that failed, or an update in which a state is loaded.
+
+    The user's loop then clears the gradients and goes on.
+    """
 
     def one_update(failing):
         model = ToyDetector().double()
@@ -191,12 +194,17 @@ def test_a_failed_pass_leaves_nothing_behind(at, estimator, clear):
             begin=0,
             interval=1,
             estimator=estimator)
-        if failing:
+        if failing and at is None:
+            state = wrapper.state_dict()
+            update(model, wrapper, 7, [0])
+            wrapper.load_state_dict(state)
+        elif failing:
             update(model, wrapper, 7, range(at))
             handle = model.backbone[0].weight.register_hook(fail)
             with pytest.raises(OutOfMemoryError):
                 update(model, wrapper, 7, [at])
             handle.remove()
+        if failing:
             (wrapper if clear == 'wrapper' else wrapper.optimizer).zero_grad()
         sums, = sums_of(
             wrapper, lambda: (update(model, wrapper, 3), wrapper.step()))
@@ -208,16 +216,25 @@ def test_a_failed_pass_leaves_nothing_behind(at, estimator, clear):
     assert skipped == 0
 
 
-def test_gradients_that_a_failure_has_spoiled_are_not_measured():
+@pytest.mark.parametrize('estimator', ESTIMATORS)
+@pytest.mark.parametrize('at', [0, 1], ids=['first', 'second'])
+def test_gradients_that_a_failure_has_spoiled_are_not_measured(at, estimator):
     """The user's loop catches it, and goes on with what there is."""
     model = ToyDetector().double()
-    wrapper = build_wrapper(model, accumulative_counts=2, begin=0, interval=1)
+    wrapper = build_wrapper(
+        model,
+        accumulative_counts=2,
+        begin=0,
+        interval=1,
+        estimator=estimator)
+    update(model, wrapper, 7, range(at))
     handle = model.backbone[0].weight.register_hook(fail)
     with pytest.raises(OutOfMemoryError):
-        update(model, wrapper, 7, [0])
+        update(model, wrapper, 7, [at])
     handle.remove()
     sums, = sums_of(
-        wrapper, lambda: (update(model, wrapper, 3), wrapper.step()))
+        wrapper, lambda:
+        (update(model, wrapper, 3, range(at, 2)), wrapper.step()))
     assert sums.variance.isnan().all()
     assert wrapper.modulation.skipped.count == 1
     assert set(wrapper.modulator.lr_scale.values()) == {1.0}
@@ -269,7 +286,9 @@ def test_samples_are_those_of_the_training_forward_pass(kind, between):
                 wrapper.update_params(loss)
                 disturb()
 
-    for sums in sums_of(wrapper, run):
+    measured = sums_of(wrapper, run)
+    assert len(measured) == 2
+    for sums in measured:
         assert sums.num_samples == SAMPLES
         assert sums.num_replicas == 2
 

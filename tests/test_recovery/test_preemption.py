@@ -1,4 +1,5 @@
 """Signals to trainings of a toy: real processes, real signals."""
+import ctypes
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from tests.distributed import run_ranks
 from tests.faults.training import children
 from tests.toy import ToyDetector
 
+PR_GET_PDEATHSIG = 2  # of <sys/prctl.h>
 IMAGES = 24  # 6 updates of 4 an epoch
 
 
@@ -207,10 +209,14 @@ def latest(work_dir):
 def test_all_ranks_stop_at_one_update_and_go_on(tmp_path, ranks):
     whole, cut = tmp_path / 'whole', tmp_path / 'cut'
     assert train(whole, ranks, by_epoch=False) == [(0, 18)] * ranks
-    hook = signalled(ranks - 1, number=signal.SIGUSR1)
+    # One request, of a launcher and a scheduler.
+    hooks = [
+        signalled(ranks - 1, number=number)
+        for number in (signal.SIGUSR1, signal.SIGTERM)
+    ]
     # It came when the third update was over, and the fourth is the last.
     assert train(
-        cut, ranks, by_epoch=False, hooks=[hook]) == [(PREEMPTED, 3)] * ranks
+        cut, ranks, by_epoch=False, hooks=hooks) == [(PREEMPTED, 3)] * ranks
     assert saved(cut) == [latest(cut)] == ['preempted_iter_4.pth']
     assert train(
         cut, ranks, by_epoch=False, resume=True) == [(0, 18)] * ranks
@@ -230,6 +236,15 @@ def test_a_run_that_begins_anew_keeps_what_another_saved(tmp_path):
     assert latest(tmp_path) == 'iter_18.pth'
 
 
+def test_a_resumed_run_keeps_it_until_there_is_another(tmp_path):
+    assert train(
+        tmp_path, by_epoch=False, hooks=[signalled()]) == [(PREEMPTED, 3)]
+    killed = signalled(at=8, number=signal.SIGKILL)
+    with pytest.raises(ProcessExitedException, match='SIGKILL'):
+        train(tmp_path, by_epoch=False, resume=True, hooks=[killed])
+    assert saved(tmp_path) == ['preempted_iter_4.pth']
+
+
 def test_it_takes_the_place_of_an_earlier_one_of_its_name(tmp_path):
     """Of a run that began anew, or with other micro-batches."""
     for _ in range(2):
@@ -238,6 +253,19 @@ def test_it_takes_the_place_of_an_earlier_one_of_its_name(tmp_path):
         assert saved(tmp_path) == [latest(tmp_path)] == [
             'preempted_iter_4.pth'
         ]
+
+
+def death_of_the_launcher(rank, work_dir):
+    """The signal that Linux sends a rank of torchrun then."""
+    os.environ['TORCHELASTIC_RUN_ID'] = 'run'
+    _train(rank, work_dir, 1)
+    number = ctypes.c_int()
+    ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(number))
+    return number.value
+
+
+def test_a_rank_ends_with_its_launcher(tmp_path):
+    assert run_ranks(death_of_the_launcher, 1, tmp_path) == [signal.SIGKILL]
 
 
 def test_the_package_is_imported_where_there_is_one_signal():

@@ -86,6 +86,9 @@ def test_an_elastic_run_goes_on_by_itself(tmp_path):
     for told in ((False, None), (False, 'backbone.pth'), (True, 'old.pth'),
                  ('old.pth', None), (True, None)):
         assert settled(tmp_path, True, *told) == (True, newest)
+    # Of a run that was cut off between two names.
+    os.rename(newest, tmp_path / '.epoch_3.pth.replaced')
+    assert settled(tmp_path, True) == (True, newest)
 
 
 def test_an_elastic_run_takes_no_checkpoint_of_another(tmp_path):

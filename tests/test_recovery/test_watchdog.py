@@ -6,10 +6,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch.distributed as dist
 
-from agvm_mm.recovery import saving
+from agvm_mm.recovery import saving, watch
 from agvm_mm.recovery.stack import PHASES, activity
 from agvm_mm.recovery.verdict import verdict
+from agvm_mm.recovery.watch import Watch
 from agvm_mm.recovery.watchdog import WatchdogHook
 from tests.commands import ROOT, call, free_port
 
@@ -142,6 +144,51 @@ def test_who_is_blamed(before, now, blamed):
     text = verdict(records(*before), records(*now), 2, 7)
     assert {c for c in '01' if f'rank {c}' in text} == set(blamed)
     assert 'No rank went on for 7 s' in text
+
+
+class LeftError(Exception):
+    """In the place of the end of a process."""
+
+
+def leave(watch):
+    raise LeftError
+
+
+def look(watch):
+    """One look of a rank at the others, as in each of its beats."""
+    stopped = iter([False, True])
+    watch._stopped = SimpleNamespace(wait=lambda seconds: next(stopped))
+    watch._exchange()
+
+
+def test_a_false_alarm_is_not_the_last(monkeypatch):
+    """All move on while one of them looks whom to blame; later, one hangs."""
+    store = dist.TCPStore(
+        '127.0.0.1', 0, is_master=True, wait_for_workers=False)
+    now = records((0, 9, True), (0, 9, True))
+    first, second = (
+        Watch(store, rank, 2, 6.0, lambda rank=rank: now[rank])
+        for rank in now)
+    told = []
+    monkeypatch.setattr(watch, '_tell', told.append)
+    monkeypatch.setattr(Watch, '_leave', leave)
+
+    def both_move(seconds):
+        look(second)  # It is late too, but not the one that judges.
+        for record in now.values():
+            record.update(events=10, seconds=0.0)
+
+    monkeypatch.setattr(watch, 'time', SimpleNamespace(sleep=both_move))
+    look(first)
+    assert told == []
+    now[0].update(seconds=7.0)
+    now[1].update(seconds=7.0, waits=False)
+    monkeypatch.setattr(watch.time, 'sleep', lambda seconds: look(second))
+    with pytest.raises(LeftError):
+        look(first)
+    text, = told
+    assert 'rank 1 on node is stuck at update 5' in text
+    assert 'rank 0' not in text
 
 
 @pytest.mark.parametrize('timeout', [0, -1, 'long', True, None])

@@ -6,6 +6,7 @@ run with those: bash tools/run_tests.sh --faults
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -25,7 +26,7 @@ from command_line.rendezvous import (
 
 from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import ROOT, call, free_port
-from tests.faults.training import children
+from tests.faults.training import children, kill_those_that_run
 from tests.stack import elastic
 
 LAUNCH = ROOT / 'tools/command_line/launch.py'
@@ -131,7 +132,7 @@ class Agents:
     """Launchers of one rank each, which meet on this machine."""
 
     def __init__(self, folder, *codes, nodes='2', restarts='2'):
-        script = folder / 'rank.py'
+        self.script = script = folder / 'rank.py'
         script.write_text(RANK)
         self.folder = folder
         self.port = free_port()
@@ -167,15 +168,35 @@ class Agents:
         return ([agent.returncode for agent in self.agents],
                 [line[-1] if line else '' for line in lines])
 
+    def kill(self):
+        """Whatever is left of them."""
+        for agent in self.agents:
+            agent.kill()
+            agent.wait()
+        kill_those_that_run(self.script)
+
     def started(self, rank):
         """The round and the number of ranks, of each time."""
         return (self.folder /
                 f'started_{rank}').read_text().split(';')[:-1]
 
 
+@pytest.fixture(name='meet')
+def _meet(tmp_path):
+    """Call it for agents; a failed test leaves none of them."""
+    with contextlib.ExitStack() as stack:
+
+        def meet(*codes, **settings):
+            agents = Agents(tmp_path, *codes, **settings)
+            stack.callback(agents.kill)
+            return agents
+
+        yield meet
+
+
 @elastic
-def test_a_rank_that_fails_is_started_again(tmp_path):
-    agents = Agents(tmp_path, '3', nodes='1')
+def test_a_rank_that_fails_is_started_again(meet):
+    agents = meet('3', nodes='1')
     agents.start()
     codes, (line, ) = agents.end()
     assert codes == [3]
@@ -185,8 +206,8 @@ def test_a_rank_that_fails_is_started_again(tmp_path):
 
 @elastic
 @pytest.mark.faults
-def test_restarts_are_used_up_on_all_agents(tmp_path):
-    agents = Agents(tmp_path, '3', 'waits', restarts='1')
+def test_restarts_are_used_up_on_all_agents(meet):
+    agents = meet('3', 'waits', restarts='1')
     agents.start()
     agents.start()
     codes, lines = agents.end()
@@ -199,8 +220,8 @@ def test_restarts_are_used_up_on_all_agents(tmp_path):
 @elastic
 @pytest.mark.parametrize(('code', 'expected'), [
     ('refused', 1), (str(PREEMPTED), PREEMPTED)])
-def test_what_is_not_tried_again_ends_all_agents(code, expected, tmp_path):
-    agents = Agents(tmp_path, code, 'waits')
+def test_what_is_not_tried_again_ends_all_agents(code, expected, meet):
+    agents = meet(code, 'waits')
     agents.start()
     agents.start()
     codes, lines = agents.end()
@@ -211,8 +232,8 @@ def test_what_is_not_tried_again_ends_all_agents(code, expected, tmp_path):
 
 @elastic
 @pytest.mark.faults
-def test_agents_end_with_the_one_at_which_they_meet(tmp_path):
-    agents = Agents(tmp_path, 'waits', 'waits')
+def test_agents_end_with_the_one_at_which_they_meet(meet, tmp_path):
+    agents = meet('waits', 'waits')
     agents.start()
     agents.wait_for(lambda: port_in_use('127.0.0.1', int(agents.port)))
     agents.start()
@@ -225,8 +246,8 @@ def test_agents_end_with_the_one_at_which_they_meet(tmp_path):
 
 @elastic
 @pytest.mark.faults
-def test_a_machine_that_stands_still_is_left_behind(tmp_path):
-    agents = Agents(tmp_path, 'waits', 'waits', nodes='1:2')
+def test_a_machine_that_stands_still_is_left_behind(meet, tmp_path):
+    agents = meet('waits', 'waits', nodes='1:2')
     agents.options['RDZV_CONF'] = 'keep_alive_interval=1,last_call_timeout=5'
     agents.start()
     agents.wait_for(lambda: port_in_use('127.0.0.1', int(agents.port)))

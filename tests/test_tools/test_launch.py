@@ -1,4 +1,5 @@
 """Signals to tools/dist_train.sh's launcher, whose ranks are plain Python."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from command_line.torchrun import check_gpus
 
 from agvm_mm.recovery.preemption import PREEMPTED
 from tests.commands import ROOT, free_port
-from tests.faults.training import wait_for_the_end
+from tests.faults.training import kill_those_that_run, wait_for_the_end
 
 # It notes the signals that it gets; at the first one it ends.
 RANK = f"""
@@ -42,10 +43,10 @@ sys.exit(int(code))
 
 
 class Launched:
-    """Two ranks under the launcher; until they have started."""
+    """Two ranks under the launcher."""
 
     def __init__(self, folder, code, **env):
-        script = folder / 'rank.py'
+        self.script = script = folder / 'rank.py'
         script.write_text(RANK)
         self.folder = folder
         self.launcher = subprocess.Popen(
@@ -60,14 +61,24 @@ class Launched:
             stderr=subprocess.PIPE,
             text=True,
             env=dict(os.environ, OMP_NUM_THREADS='1', **env))
-        for _ in range(600):
-            if len(list(folder.glob('started_?'))) == 2:
-                break
+
+    def wait_for_the_ranks(self):
+        """Until both have started."""
+        end = time.monotonic() + 60
+        while len(list(self.folder.glob('started_?'))) < 2:
+            if self.launcher.poll() is not None or time.monotonic() > end:
+                self.kill()
+                pytest.fail(self.launcher.stderr.read())
             time.sleep(0.05)
         self.ranks = [
-            int(path.read_text()) for path in folder.glob('started_?')
+            int(path.read_text()) for path in self.folder.glob('started_?')
         ]
-        assert len(self.ranks) == 2, self.launcher.communicate()
+
+    def kill(self):
+        """Whatever is left of them."""
+        self.launcher.kill()
+        self.launcher.wait()
+        kill_those_that_run(self.script)
 
     def end(self, number, whom=None):
         """Send a signal; the exit code of the launcher."""
@@ -84,24 +95,38 @@ class Launched:
         ]
 
 
+@pytest.fixture(name='launch')
+def _launch(tmp_path):
+    """Call it for ranks that have started; a failed test leaves none."""
+    with contextlib.ExitStack() as stack:
+
+        def launch(code, **env):
+            launched = Launched(tmp_path, code, **env)
+            stack.callback(launched.kill)
+            launched.wait_for_the_ranks()
+            return launched
+
+        yield launch
+
+
 @pytest.mark.parametrize(('number', 'code'), [
     (signal.SIGUSR1, PREEMPTED),
     (signal.SIGHUP, 3),
 ])
-def test_a_signal_reaches_each_rank_once(tmp_path, number, code):
-    launched = Launched(tmp_path, code)
+def test_a_signal_reaches_each_rank_once(launch, number, code):
+    launched = launch(code)
     assert launched.end(number) == code
     # torchrun sends SIGTERM to a rank that ends after the other.
     assert [got.count(str(int(number))) for got in launched.got()] == [1, 1]
 
 
-def test_ranks_that_do_not_end_are_killed(tmp_path):
-    launched = Launched(tmp_path, 'never', GRACE_SECONDS='0.5')
+def test_ranks_that_do_not_end_are_killed(launch):
+    launched = launch('never', GRACE_SECONDS='0.5')
     assert launched.end(signal.SIGTERM) == 128 + signal.SIGKILL
 
 
-def test_ranks_end_with_a_launcher_that_is_killed(tmp_path):
-    launched = Launched(tmp_path, 'never')
+def test_ranks_end_with_a_launcher_that_is_killed(launch):
+    launched = launch('never')
     assert launched.end(signal.SIGKILL) == -signal.SIGKILL
     assert launched.got() == []
 

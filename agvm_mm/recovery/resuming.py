@@ -13,7 +13,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from .files import put_back
-from .newest import find_newest
+from .newest import Found, find_newest
 
 
 def settle_resume(runner: Runner) -> None:
@@ -32,13 +32,7 @@ def settle_resume(runner: Runner) -> None:
     """
     if runner._resume is not True or runner._load_from is not None:
         return
-    told = [None]
-    if is_main_process():
-        work_dir, out_dir, suffix = _places(runner)
-        put_back(out_dir or work_dir)
-        told = [find_newest(work_dir, out_dir, suffix)]
-    broadcast_object_list(told)
-    path, passed_over = told[0]
+    path, passed_over = _newest(runner)
     listed = ', '.join(passed_over)
     if path is None and passed_over:
         raise ValueError(
@@ -92,18 +86,26 @@ def settle_elastic_resume(runner: Runner, formed_before: bool) -> None:
             runner._resume, runner._load_from = told
         return
     if told != (True, None):
-        found = [
-            find_newest(*_places(runner)).path if is_main_process() else None
-        ]
-        broadcast_object_list(found)
+        found = _newest(runner).path
         named = told[0] if isinstance(told[0], str) else told[0] and told[1]
-        if found[0] is not None and not _same(found[0], named):
+        if found is not None and not _same(found, named):
             raise ValueError(
-                f'{runner.work_dir} holds {os.path.basename(found[0])} of an '
+                f'{runner.work_dir} holds {os.path.basename(found)} of an '
                 'earlier run, from which this one would go on when its '
                 'machines change: add --resume to go on from it now, or name '
                 'another --work-dir')
     settle_resume(runner)
+
+
+def _newest(runner: Runner) -> Found:
+    """What the first rank finds, on all ranks."""
+    told = [None]
+    if is_main_process():
+        work_dir, out_dir, suffix = _places(runner)
+        put_back(out_dir or work_dir)
+        told = [find_newest(work_dir, out_dir, suffix)]
+    broadcast_object_list(told)
+    return told[0]
 
 
 def _same(path: str, named: str | bool) -> bool:

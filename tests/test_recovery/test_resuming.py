@@ -100,3 +100,9 @@ def test_an_elastic_run_takes_no_checkpoint_of_another(tmp_path):
     for told in ((False, None), (False, newest), (True, older), (older, None)):
         with pytest.raises(ValueError, match=r'epoch_3\.pth of an earlier'):
             settled(tmp_path, False, *told)
+    # Nor one that was cut off between two names, and alone is there.
+    for path in tmp_path.glob('epoch_[12].pth'):
+        path.unlink()
+    os.rename(newest, tmp_path / '.epoch_3.pth.replaced')
+    with pytest.raises(ValueError, match=r'epoch_3\.pth of an earlier'):
+        settled(tmp_path, False)

@@ -1,4 +1,5 @@
 """Runs the command lines as a user runs them: real processes throughout."""
+import contextlib
 import json
 import os
 import shutil
@@ -6,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from random import SystemRandom
 
 from agvm_mm.compat.checkpoint import allow_mmengine_checkpoints
 
@@ -68,9 +70,12 @@ def copy_checkout(target):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return str(s.getsockname()[1])
+    # Below those that Linux gives to whoever asks for any, and not from the
+    # seeded numbers, which the workers of pytest have alike.
+    for port in iter(lambda: SystemRandom().randrange(20000, 32000), None):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(('', port))
+            return str(port)
 
 
 def options(digits, *more):

@@ -1,7 +1,7 @@
 """The order in which runs begin."""
 import pytest
 from rich.console import Console
-from studies.processes import Processes, run_all
+from studies.processes import ROOT, Processes, run_all
 
 # What each waits for, in the order of a file.
 WAITS = dict(trial=None, final='trial', other=None)
@@ -11,7 +11,7 @@ class Recorded(Processes):
     """Executes nothing, and keeps what was asked."""
 
     def __init__(self, failing=None):
-        super().__init__()
+        super().__init__(ROOT)
         self.done = []
         self.failing = failing
 

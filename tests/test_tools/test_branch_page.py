@@ -35,7 +35,6 @@ def test_what_a_noise_scale_is_worth():
     assert worth.ratios == pytest.approx([2.0])
     worth = worth._replace(ratios=[0.5, 2.0, 8.0])
     assert worth.typical == pytest.approx(2.0)
-    assert worth.within == pytest.approx(4.0)
 
 
 def test_the_better_of_two_rules():

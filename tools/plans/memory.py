@@ -20,6 +20,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.optim import Optimizer
 
 from agvm_mm.compat.optim_wrapper_dict import wrappers_in
+from agvm_mm.engine.inherited import OF_MIXED_PRECISION
 from agvm_mm.large_batch.plan import Plan
 from agvm_mm.large_batch.probe.silence import silently
 from agvm_mm.large_batch.settings import type_name, with_agvm, wrappers_of
@@ -119,7 +120,7 @@ def _without_gpu(cfg: Config) -> dict:
     for wrapper in wrappers_of(dict(optim_wrapper=settings)).values():
         if type_name(wrapper) in SINGLE_PRECISION:
             wrapper['type'] = SINGLE_PRECISION[type_name(wrapper)]
-            for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            for key in OF_MIXED_PRECISION:
                 wrapper.pop(key, None)
     return settings
 

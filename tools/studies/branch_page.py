@@ -8,7 +8,8 @@ from typing import Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from .branch_report import Point, draw_points, points_of
 from .processes import read_results
-from .report import write_page
+from .report import hours, write_page
+from .tables import table
 
 TOLERANCES = (0.01, 0.02, 0.05)
 # Which of a point's noise scales is compared.
@@ -50,13 +51,6 @@ class Worth(NamedTuple):
     def typical(self) -> float:
         """The geometric mean."""
         return statistics.geometric_mean(self.ratios)
-
-    @property
-    def within(self) -> float:
-        """The factor by which the furthest ratio is off the mean."""
-        return max(
-            math.exp(abs(math.log(ratio / self.typical)))
-            for ratio in self.ratios)
 
 
 def own_rule(results: Sequence[dict]) -> list[dict]:
@@ -138,7 +132,7 @@ def write_branch_page(results: Path, folder: Path) -> Iterator[Path]:
     head = HEAD.format(
         summary=summary.read_text() if summary.is_file() else '',
         count=len(every),
-        hours=sum(result['seconds'] for result in every) / 3600)
+        hours=hours(every))
     (folder / 'study').mkdir(parents=True, exist_ok=True)
     yield from write_page(
         folder / 'study-branches.md',
@@ -152,16 +146,16 @@ def _worth(stored: Mapping[str, Sequence[dict]]) -> Iterator[str]:
         'cost: the geometric mean over the points, from the lowest to the '
         "highest.\nBranches by another rule than the optimizer's own are not "
         'counted.\n')
-    yield _row(['data', 'loss', 'points', *CHOICES])
-    yield _row(['---'] * (3 + len(CHOICES)))
+    rows = []
     for data, results in stored.items():
         for tolerance in TOLERANCES:
             points = points_of(own_rule(results), tolerance)
             worths = [worth_of(points, tolerance, name) for name in CHOICES]
-            yield _row([
+            rows.append([
                 data, f'{tolerance:.0%}',
                 _counted(worths[0]), *map(_shown, worths)
             ])
+    yield table(['data', 'loss', 'points', *CHOICES], rows)
 
 
 def _counted(worth: Worth) -> str:
@@ -193,30 +187,28 @@ def _of_data(stored: Mapping[str, Sequence[dict]],
         yield ('\nThe loss by batch: the mean over orders of the images, and '
                'their standard deviation.\n')
         batches = sorted({b for point in points for b in point.losses})
-        yield _row(['training', 'before', *map(str, batches)])
-        yield _row(['---'] * (2 + len(batches)))
-        for point in points:
-            yield _row([
-                point.name, f'{point.before:.4f}',
-                *(_loss(point, batch) for batch in batches)
-            ])
+        yield table(['training', 'before', *map(str, batches)],
+                    ([
+                        point.name, f'{point.before:.4f}',
+                        *(_loss(point, batch) for batch in batches)
+                    ] for point in points))
         modules = list(dict.fromkeys(m for p in points for m in p.noise_scale))
         yield ('\nThe critical batch, at which the loss is higher by '
                f'{tolerance:.0%}, that of each order, and the noise scales.\n')
-        yield _row(['training', 'critical batch', 'of each order', *modules])
-        yield _row(['---'] * (3 + len(modules)))
-        for point in points:
-            said = str(point.critical)
-            if point.warnings(tolerance):
-                said = f'none: it learned too little ({said})'
-            yield _row([
-                point.name, said, '; '.join(map(str, point.by_seed)),
+        yield table(
+            ['training', 'critical batch', 'of each order', *modules],
+            ([
+                point.name,
+                _critical(point, tolerance), '; '.join(map(str,
+                                                           point.by_seed)),
                 *(_scale(point.noise_scale.get(name)) for name in modules)
-            ])
+            ] for point in points))
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f'| {" | ".join(cells)} |'
+def _critical(point: Point, tolerance: float) -> str:
+    if point.warnings(tolerance):
+        return f'none: it learned too little ({point.critical})'
+    return str(point.critical)
 
 
 def _loss(point: Point, batch: int) -> str:

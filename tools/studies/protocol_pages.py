@@ -11,7 +11,7 @@ from . import target_tables, variant_pages
 from .finals import measured_finals
 from .processes import ROOT, read_results
 from .protocol import Protocol
-from .report import path_from, write_page
+from .report import hours, path_from, write_page
 from .tables import modules, percent, table
 from .target_claims import COLUMNS, target_claims
 from .target_figures import draw_curves, draw_to_targets
@@ -120,7 +120,7 @@ def _head(protocol: Protocol, stored: list[dict], path: Path, results: Path,
         count=len(stored),
         results=path_from(ROOT / 'README.md', results),
         results_link=path_from(page, results),
-        hours=sum(result['seconds'] for result in stored) / 3600,
+        hours=hours(stored),
         tables=tables.name)
 
 

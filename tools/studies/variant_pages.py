@@ -17,7 +17,7 @@ from .cells import cells, compared_cells, measured
 from .finals import Finals, of_method
 from .processes import ROOT, read_results
 from .protocol import Protocol
-from .report import path_from, write_page
+from .report import hours, path_from, write_page
 from .target_claims import (
     COLUMNS,
     Comparison,
@@ -125,7 +125,7 @@ def write_variant_page(study: Config, path: Path, results: Path,
         count=len(stored),
         results=path_from(readme, results),
         results_link=path_from(page, results),
-        hours=sum(result['seconds'] for result in stored) / 3600)
+        hours=hours(stored))
     yield from write_page(page, [head, *_sections(study, stored)])
 
 

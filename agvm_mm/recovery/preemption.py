@@ -214,6 +214,7 @@ class PreemptionHook(Hook):
         hook = self._checkpoint_hook(runner)
         if self._earlier and hook and hook.last_ckpt:
             self._earlier.remove()
+            self._earlier = None
 
     def _folder(self, runner: Runner) -> str:
         hook = self._checkpoint_hook(runner)

@@ -26,7 +26,7 @@ class SavedOnSignals:
 
     @master_only
     def remove(self, but: str | None = None) -> None:
-        """Remove them; those that are gone already are none.
+        """Remove them.
 
         Args:
             but (str, optional): One that stays. Defaults to None.
@@ -34,4 +34,3 @@ class SavedOnSignals:
         for path in self._paths:
             if path != but:
                 drop(path)
-        self._paths = []

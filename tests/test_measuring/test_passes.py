@@ -177,6 +177,15 @@ def update(model, wrapper, number, micro_batches=(0, 1)):
         wrapper.backward(wrapper.scale_loss(loss))
 
 
+def update_that_fails(model, wrapper, at):
+    """In this micro-batch, which the user's loop catches."""
+    update(model, wrapper, 7, range(at))
+    handle = model.backbone[0].weight.register_hook(fail)
+    with pytest.raises(OutOfMemoryError):
+        update(model, wrapper, 7, [at])
+    handle.remove()
+
+
 @pytest.mark.parametrize('clear', ['wrapper', 'optimizer'])
 @pytest.mark.parametrize('estimator', ESTIMATORS)
 @pytest.mark.parametrize('at', [0, 1, None], ids=['first', 'second', 'load'])
@@ -199,11 +208,7 @@ def test_what_was_cut_off_leaves_nothing_behind(at, estimator, clear):
             update(model, wrapper, 7, [0])
             wrapper.load_state_dict(state)
         elif failing:
-            update(model, wrapper, 7, range(at))
-            handle = model.backbone[0].weight.register_hook(fail)
-            with pytest.raises(OutOfMemoryError):
-                update(model, wrapper, 7, [at])
-            handle.remove()
+            update_that_fails(model, wrapper, at)
         if failing:
             (wrapper if clear == 'wrapper' else wrapper.optimizer).zero_grad()
         sums, = sums_of(
@@ -227,11 +232,7 @@ def test_gradients_that_a_failure_has_spoiled_are_not_measured(at, estimator):
         begin=0,
         interval=1,
         estimator=estimator)
-    update(model, wrapper, 7, range(at))
-    handle = model.backbone[0].weight.register_hook(fail)
-    with pytest.raises(OutOfMemoryError):
-        update(model, wrapper, 7, [at])
-    handle.remove()
+    update_that_fails(model, wrapper, at)
     sums, = sums_of(
         wrapper, lambda:
         (update(model, wrapper, 3, range(at, 2)), wrapper.step()))

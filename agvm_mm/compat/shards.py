@@ -41,9 +41,6 @@ from .digest import seal
 from .shard_files import LISTED, METADATA, RUN, describe
 from .shard_metadata import SafeReader
 
-# What a checkpoint has in shards, by the keys that lead there.
-IN_SHARDS = (('state_dict', ), ('optimizer', 'state'))
-
 
 def write_shards(folder: str | Path, checkpoint: dict) -> None:
     """Write a checkpoint, each rank its shards. All ranks call it.
@@ -165,18 +162,14 @@ def load_from_shards(filename: str, map_location: Any = None) -> dict:
 
 
 def _split(checkpoint: dict) -> tuple[dict, dict]:
-    """The tensors of a checkpoint, and all but those."""
-    tensors: dict = {}
-    rest = dict(checkpoint)
-    for first, *more in IN_SHARDS:
-        if first not in checkpoint:
-            continue
-        held, left = _parted(
-            checkpoint[first][more[0]] if more else checkpoint[first])
-        if more:
-            held = {more[0]: held}
-            left = {**checkpoint[first], more[0]: left}
-        tensors[first], rest[first] = held, left
+    """The tensors of its model and optimizer, and whatever else it has."""
+    tensors, rest = {}, dict(checkpoint)
+    tensors['state_dict'], rest['state_dict'] = _parted(
+        checkpoint['state_dict'])
+    if 'optimizer' in checkpoint:
+        held, left = _parted(checkpoint['optimizer']['state'])
+        tensors['optimizer'] = dict(state=held)
+        rest['optimizer'] = dict(checkpoint['optimizer'], state=left)
     return tensors, rest
 
 

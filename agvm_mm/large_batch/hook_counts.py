@@ -55,15 +55,15 @@ def rescale_hooks(cfg: Config, accumulation: int, earlier: int) -> None:
     for where, hook in hooks_of(cfg):
         name = type_name(hook)
         if not isinstance(hook, dict):
-            if name in known.HOOK_COUNTS and accumulation > 1:
+            if accumulation > 1 and (name in known.HOOK_COUNTS
+                                     or name == 'EMAHook'):
                 raise ValueError(
                     f'{where}={hook!r} counts iterations, and is built '
                     'already, so that it cannot be set to '
                     f'accumulative_counts={accumulation}: state it as a dict '
                     f"with type='{name}'")
             continue
-        if name == 'UpdateEMAHook' or (name == 'EMAHook'
-                                       and _weighs_by_steps(hook)):
+        if name in ('EMAHook', 'UpdateEMAHook'):
             hook['type'] = 'UpdateEMAHook'
             hook['accumulative_counts'] = accumulation
             continue
@@ -71,9 +71,6 @@ def rescale_hooks(cfg: Config, accumulation: int, earlier: int) -> None:
             continue
         if name in known.BY_EPOCH and hook.get('by_epoch', True):
             continue
-        if name == 'EMAHook':
-            # From the first update on: its last micro-batch, not its first.
-            hook['begin_iter'] = hook.get('begin_iter') or 1
         for key, default in known.HOOK_COUNTS.get(name, {}).items():
             multiply(hook, key, accumulation, earlier, default)
 
@@ -149,14 +146,6 @@ def unknown_hooks(cfg: Config) -> list[str]:
                 for method in AROUND_AN_ITERATION):
             found.append(f'{where} ({name})')
     return found
-
-
-def _weighs_by_steps(hook: dict) -> bool:
-    """Whether an average is more than one at every so many iterations."""
-    average = hook.get('ema_type') or 'ExponentialMovingAverage'
-    kind = known.AVERAGES.get(type_name(dict(type=average)))
-    # An epoch begins with the first micro-batch of an update, not its last.
-    return kind != known.SCALED or bool(hook.get('begin_epoch'))
 
 
 def _class_of(hook: Any, cfg: Config) -> type | None:

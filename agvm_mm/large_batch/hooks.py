@@ -47,18 +47,8 @@ class UpdateParamSchedulerHook(ParamSchedulerHook):
             runner (Runner): Of the run.
             checkpoint (dict): Its meta data are changed.
         """
-        if not runner._resume:
-            return
-        meta = checkpoint['meta']
-        before = meta['iter']
-        settle_position(runner, checkpoint, self._counts(runner))
-        for hook in runner.hooks:
-            if type(hook) is EMAHook and before:
-                # It is loaded already, and counts iterations, from the last
-                # one of its first update on.
-                steps = hook.ema_model.steps
-                done = (steps - 1).clamp(min=0) * (meta['iter'] / before)
-                steps.copy_(done.round() + (steps > 0))
+        if runner._resume:
+            settle_position(runner, checkpoint, self._counts(runner))
 
     def after_train_iter(self, runner: Runner, *args: Any,
                          **kwargs: Any) -> None:

@@ -2,8 +2,8 @@
 
 Under accumulation an iteration is a micro-batch, of which an update has
 several. ``docs/accumulation.md`` shows these tables, and a test holds that no
-hook, sampler or averaged model of MMEngine, MMDetection and MMSegmentation, or
-of their OneDL forks, is left out.
+hook or sampler of MMEngine, MMDetection and MMSegmentation, or of their OneDL
+forks, is left out.
 """
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ REFUSED = 'refused: its batches are of several sizes'
 HOOK_COUNTS: dict[str, dict[str, int | None]] = {
     'CheckInvalidLossHook': dict(interval=50),
     'CheckpointHook': dict(interval=None, save_begin=None),
-    'EMAHook': dict(interval=1, begin_iter=None),
     'LoggerHook': dict(interval=10, interval_exp_name=None),
     'MeanTeacherHook': dict(interval=1),
     'MemoryProfilerHook': dict(interval=50),
@@ -41,7 +40,7 @@ HOOKS = {
     'CheckpointHook': SCALED,
     'DetVisualizationHook': NONE,
     'DistSamplerSeedHook': NONE,
-    'EMAHook': SCALED,
+    'EMAHook': 'becomes `UpdateEMAHook`',
     'EarlyStoppingHook': NONE,
     'EmptyCacheHook': EVERY,
     'GroundingVisualizationHook': NONE,
@@ -72,15 +71,6 @@ HOOKS = {
     'UpdateParamSchedulerHook': BY_UPDATE,
     'WatchdogHook': EVERY,
     'YOLOXModeSwitchHook': NONE,
-}
-
-# The averaged models of EMAHook. All but the plain one weigh by the count of
-# their steps; so may one that is not known.
-AVERAGES = {
-    'ExpMomentumEMA': BY_UPDATE,
-    'ExponentialMovingAverage': SCALED,
-    'MomentumAnnealingEMA': BY_UPDATE,
-    'StochasticWeightAverage': BY_UPDATE,
 }
 
 SAMPLERS = {

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from agvm_mm.compat.accumulation import micro_batches
 
 from .sampler import TotalBatchSampler, sampler_of
-from .schedulers import state_epoch_length
+from .settings import schedulers_of
 
 # In a checkpoint: after which update the model was validated last. MMEngine
 # prints what begins with 'val' in the line of a validation.
@@ -46,8 +46,11 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
                  *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, dataloader, *args, **kwargs)
         self._sampler = _checked_sampler(self)
-        # The runner builds them next, and would take the iterations.
-        state_epoch_length(runner.param_schedulers, self._sampler.updates)
+        stated = dict(param_scheduler=runner.param_schedulers)
+        for _, settings in schedulers_of(stated):
+            if settings.get('convert_to_iter_based'):
+                # The runner builds it next, and would take the iterations.
+                settings.setdefault('epoch_length', self._sampler.updates)
 
     def run(self) -> nn.Module:
         """Train.
@@ -58,10 +61,10 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train')
         if (self._epoch and not self._iterations_done()
                 and not _is_validated(self)):
-            self._validate()
+            _validate_if_due(self, self._epoch, self._max_epochs)
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
-            self._validate()
+            _validate_if_due(self, self._epoch, self._max_epochs)
         self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -79,13 +82,6 @@ class TotalBatchEpochLoop(EpochBasedTrainLoop):
     def _iterations_done(self) -> int:
         """The iterations of this epoch that were done before."""
         return self._iter - self._epoch * len(self.dataloader)
-
-    def _validate(self) -> None:
-        self._decide_current_val_interval()
-        if (self.runner.val_loop is not None and self._epoch >= self.val_begin
-                and (self._epoch % self.val_interval == 0
-                     or self._epoch == self._max_epochs)):
-            _run_validation(self)
 
 
 @LOOPS.register_module()
@@ -128,21 +124,14 @@ class TotalBatchIterLoop(IterBasedTrainLoop):
         # As in the base class, the training is one epoch for its hooks.
         self.runner.call_hook('before_train_epoch')
         if self._iter and not _is_validated(self):
-            self._validate()
+            _validate_if_due(self, self._iter, self._max_iters)
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
-            self._validate()
+            _validate_if_due(self, self._iter, self._max_iters)
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
-
-    def _validate(self) -> None:
-        self._decide_current_val_interval()
-        if (self.runner.val_loop is not None and self._iter >= self.val_begin
-                and (self._iter % self.val_interval == 0
-                     or self._iter == self._max_iters)):
-            _run_validation(self)
 
 
 class _Unstarted:
@@ -160,10 +149,13 @@ def _updates(loop: BaseLoop) -> int:
     return loop._iter // micro_batches(loop.runner.optim_wrapper)
 
 
-def _run_validation(loop: BaseLoop) -> None:
-    # First, as the checkpoint of a new best is written before it is over.
-    loop.runner.message_hub.update_info(VALIDATED, _updates(loop))
-    loop.runner.val_loop.run()
+def _validate_if_due(loop: BaseLoop, done: int, last: int) -> None:
+    loop._decide_current_val_interval()
+    if (loop.runner.val_loop is not None and done >= loop.val_begin
+            and (done % loop.val_interval == 0 or done == last)):
+        # First, as the checkpoint of a new best is written before it is over.
+        loop.runner.message_hub.update_info(VALIDATED, _updates(loop))
+        loop.runner.val_loop.run()
 
 
 def _is_validated(loop: BaseLoop) -> bool:

@@ -17,13 +17,24 @@ def most_samples(cfg: Config) -> int:
 
     Args:
         cfg (Config): Of a run.
+
+    Raises:
+        ValueError: If its batches are of several sizes.
     """
+    loader = cfg.train_dataloader
+    batches = loader.get('batch_sampler')
+    own = batches.get('batch_size') if isinstance(batches, dict) else None
+    if (type_name(batches) == 'MultiDataAspectRatioBatchSampler'
+            or isinstance(own, (list, tuple))
+            or isinstance(loader.get('batch_size'), (list, tuple))):
+        raise ValueError(
+            'train_dataloader.batch_sampler makes batches of several sizes, '
+            f'so that total_batch_size={cfg.total_batch_size} cannot be kept: '
+            'leave total_batch_size out, or use AspectRatioBatchSampler')
     most = cfg.get('max_samples_per_gpu')
     if most is not None:
         return most
-    batches = cfg.train_dataloader.get('batch_sampler')
-    own = isinstance(batches, dict) and batches.get('batch_size')
-    return own or cfg.train_dataloader.batch_size
+    return own or loader.batch_size
 
 
 def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
@@ -43,14 +54,6 @@ def deal_whole_updates(cfg: Config, samples: int, by_iteration: bool) -> None:
     if type_name(loader.get('batch_sampler')) == 'MicroBatchSampler':
         loader.pop('batch_sampler')  # It was resolved before.
     batches = loader.get('batch_sampler')
-    own = batches.get('batch_size') if isinstance(batches, dict) else None
-    if (type_name(batches) == 'MultiDataAspectRatioBatchSampler'
-            or isinstance(own, (list, tuple))
-            or isinstance(loader.get('batch_size'), (list, tuple))):
-        raise ValueError(
-            'train_dataloader.batch_sampler makes batches of several sizes, '
-            f'so that total_batch_size={cfg.total_batch_size} cannot be kept: '
-            'leave total_batch_size out, or use AspectRatioBatchSampler')
     if batches is not None and not isinstance(batches, dict):
         raise ValueError(
             f'train_dataloader.batch_sampler={batches!r} is built already, so '

@@ -1,4 +1,4 @@
-"""Builds the schedulers of a config: their mistakes, and their epochs."""
+"""Builds a scheduler of a config, and tells its mistakes."""
 from __future__ import annotations
 
 import copy
@@ -6,8 +6,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
-
-from .settings import schedulers_of
 
 
 def build_scheduler(cfg: Config | dict, where: str, settings: dict,
@@ -39,16 +37,3 @@ def build_scheduler(cfg: Config | dict, where: str, settings: dict,
         raise ValueError(f'{where}.start_factor=0 would end in a division by '
                          'zero when it is stepped: set a small one, as 0.001')
     return scheduler
-
-
-def state_epoch_length(param_scheduler: Any, updates: int) -> None:
-    """Let schedulers that MMEngine converts from epochs count updates.
-
-    Args:
-        param_scheduler (dict or list, optional): As a config states it. What
-            has ``convert_to_iter_based`` is changed.
-        updates (int): Of an epoch.
-    """
-    for _, settings in schedulers_of(dict(param_scheduler=param_scheduler)):
-        if settings.get('convert_to_iter_based'):
-            settings.setdefault('epoch_length', updates)

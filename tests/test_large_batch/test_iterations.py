@@ -67,7 +67,11 @@ def test_resolve_rescales_what_counts_iterations():
     assert [window.window_size
             for window in cfg.log_processor.custom_cfg] == [60, 'global']
     assert cfg.custom_hooks == [
-        dict(type='EMAHook', interval=8, begin_iter=20),
+        dict(
+            type='UpdateEMAHook',
+            interval=2,
+            begin_iter=5,
+            accumulative_counts=4),
         dict(type='TotalBatchSizeHook'),
         *(dict(type=hook) for hook in RECOVERY.values()),
     ]
@@ -118,9 +122,8 @@ def test_defaults_are_rescaled_too():
     cfg = resolve(cfg, 4)
     assert cfg.default_hooks.logger == dict(type='LoggerHook', interval=40)
     assert cfg.log_processor.window_size == 40
-    # The end of the first update, and of every one from there.
     assert cfg.custom_hooks[0] == dict(
-        type='EMAHook', interval=4, begin_iter=4)
+        type='UpdateEMAHook', accumulative_counts=4)
     assert cfg.train_cfg.val_interval == 4000
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from mmengine.hooks import Hook
-from mmengine.model import BaseAveragedModel
 from torch.utils.data import Sampler
 
 from agvm_mm.large_batch import known
@@ -13,11 +12,9 @@ from agvm_mm.large_batch import known
 DOCS = Path(__file__).parents[2] / 'docs' / 'accumulation.md'
 # Where MMEngine, mmdet and mmseg keep them.
 PLACES = ('agvm_mm.large_batch', 'agvm_mm.recovery', 'mmengine.hooks',
-          'mmengine.dataset', 'mmengine.model', 'mmdet.engine.hooks',
-          'mmdet.datasets.samplers', 'mmdet.models.layers',
-          'mmseg.engine.hooks')
-TABLES = ((Hook, known.HOOKS), (Sampler, known.SAMPLERS), (BaseAveragedModel,
-                                                           known.AVERAGES))
+          'mmengine.dataset', 'mmdet.engine.hooks',
+          'mmdet.datasets.samplers', 'mmseg.engine.hooks')
+TABLES = ((Hook, known.HOOKS), (Sampler, known.SAMPLERS))
 
 # What OneDL's forks alone have.
 OF_FORKS = {'TrainAugmentDetVisualizationHook'}
@@ -53,12 +50,11 @@ def test_the_counts_are_those_of_the_hooks():
 
 def test_the_page_shows_the_tables():
     page = DOCS.read_text()
-    counts = map(len, (known.HOOKS, known.AVERAGES, known.SAMPLERS,
-                       known.MODEL_COUNTS))
-    assert ('{} hooks, {} averaged models, {} samplers, and {} parts of models'
+    counts = map(len, (known.HOOKS, known.SAMPLERS, known.MODEL_COUNTS))
+    assert ('{} hooks, {} samplers, and {} parts of models'
             .format(*counts)) in page
     lines = page.splitlines()
-    for table in (known.HOOKS, known.AVERAGES, known.SAMPLERS):
+    for table in (known.HOOKS, known.SAMPLERS):
         for name, verdict in table.items():
             row = f'| `{name}` | {verdict} |'
             assert any(line.startswith(row) for line in lines), row

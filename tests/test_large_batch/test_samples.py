@@ -78,8 +78,10 @@ def test_a_batch_sampler_with_a_size_of_its_own():
     (dict(batch_sampler='a built one'), 'batch_sampler=.* is built already'),
     (dict(sampler=DefaultSampler([1])), r'sampler=.* must be a dict'),
 ])
-def test_what_cannot_be_set(change, message):
+@pytest.mark.parametrize('most', [4, None])
+def test_what_cannot_be_set(change, message, most):
     cfg = config()
+    cfg.max_samples_per_gpu = most
     cfg.train_dataloader.update(change)
     with pytest.raises(ValueError, match=message):
         resolve(cfg, 4)

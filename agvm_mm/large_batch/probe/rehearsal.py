@@ -10,12 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
-from mmengine.optim import (
-    AmpOptimWrapper,
-    OptimWrapper,
-    OptimWrapperDict,
-    build_optim_wrapper,
-)
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from mmengine.runner import turn_on_activation_checkpointing
 from torch import Tensor, nn
@@ -35,9 +30,6 @@ UPDATES = 2  # the second has the optimizer's state from its beginning
 ONE_VALUE = 'Expected more than 1 value per channel'
 AVERAGING = ('EMAHook', 'UpdateEMAHook')
 HUB = 'agvm_mm.probe'
-# Settings that are not of MMEngine's own wrappers.
-OF_AGVM = ('type', 'constructor', 'paramwise_cfg', 'optimizer', 'agvm',
-           'clip_grad_range')
 
 
 class Rehearsal:
@@ -125,15 +117,13 @@ class Rehearsal:
     def _build_wrapper(self, model: nn.Module, counts: int) -> Any:
         """The run's optimizer, in a wrapper that measures nothing."""
         settings = copy.deepcopy(self._cfg.optim_wrapper)
-        wrappers = wrappers_of(dict(optim_wrapper=settings))
-        for child in wrappers.values():
+        for child in wrappers_of(dict(optim_wrapper=settings)).values():
             child['accumulative_counts'] = counts
+            if isinstance(child.get('agvm'), dict):
+                child['agvm']['end'] = 0  # which switches it off
+                child.pop('clip_grad_range', None)
         built = build_optim_wrapper(model, settings)
-        children = {
-            name: _plain(child, wrappers[name])
-            for name, child in wrappers_in(built).items()
-        }
-        for child in children.values():
+        for child in wrappers_in(built).values():
             for group in child.optimizer.param_groups:
                 rate = group['lr']
                 group['lr'] = (
@@ -141,9 +131,7 @@ class Rehearsal:
             if hasattr(child, 'loss_scaler'):
                 # Or the first updates could overflow, and be skipped.
                 child.loss_scaler = type(child.loss_scaler)(init_scale=1.0)
-        if None in children:
-            return children[None]
-        return OptimWrapperDict(**children)
+        return built
 
     def _beside(self, model: nn.Module) -> int:
         """Bytes that the run keeps beside this model and its optimizer."""
@@ -169,19 +157,6 @@ class Rehearsal:
         gc.collect()
         if self._device == 'cuda':
             torch.cuda.empty_cache()
-
-
-def _plain(built: OptimWrapper, settings: dict) -> OptimWrapper:
-    """A wrapper without AGVM, which has nothing to measure here."""
-    if 'agvm' not in settings:
-        return built
-    kind = AmpOptimWrapper if isinstance(
-        built, AmpOptimWrapper) else OptimWrapper
-    options = {
-        key: copy.deepcopy(value)
-        for key, value in settings.items() if key not in OF_AGVM
-    }
-    return kind(optimizer=built.optimizer, **options)
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from partitions.models import build_on_meta
+from plans.agvm import agvm_options, measured_updates
 
 import agvm_mm  # noqa: F401
 from agvm_mm.algorithm.partition import partition_parameters
 from agvm_mm.datasets import write_digits
-from agvm_mm.engine.plan import agvm_options, measured_updates
 from agvm_mm.large_batch import resolve, square_root_lr
 from agvm_mm.large_batch.plan import learning_rates, make_plan
 from tests.stack import lars, lars_marked

@@ -17,13 +17,13 @@ from command_line.console import new_console
 from command_line.outputs import writing
 from command_line.refusals import one_line, raised_by_us
 from mmengine.config import Config
+from plans.agvm import agvm_options, doubts, measured_updates
 from plans.lines import lines_of
 from plans.memory import OF_MICRO_BATCH, describe_memory
 from plans.noise import noise_table
 from rich.console import Console
 from rich.table import Table
 
-from agvm_mm.engine.plan import agvm_options, doubts, measured_updates
 from agvm_mm.engine.runner import check_strategy
 from agvm_mm.large_batch import at_batch, linear_lr, square_root_lr
 from agvm_mm.large_batch.another_batch import stated_batch, with_runner

@@ -13,8 +13,7 @@ from typing import Sequence
 import matplotlib
 from command_line.outputs import writing
 from command_line.refusals import one_line
-
-from agvm_mm.engine.logs import modules_of, read_log
+from reports.logs import modules_of, read_log
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt

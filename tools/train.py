@@ -11,6 +11,7 @@ from typing import Sequence
 from command_line.agents import ROUND
 from command_line.building import named_field
 from command_line.configs import Options, load_config, samples_per_gpu
+from command_line.mixed_precision import use_mixed_precision
 from command_line.preflight import (
     check_data,
     check_work_dir,
@@ -34,7 +35,6 @@ from agvm_mm.compat.checkpoint import (
 )
 from agvm_mm.compat.ranks import rank_of
 from agvm_mm.cpu import wrap_on_cpus
-from agvm_mm.engine.mixed_precision import use_mixed_precision
 from agvm_mm.engine.runner import check_strategy
 from agvm_mm.large_batch import find_samples, resolve_here
 from agvm_mm.large_batch.settings import with_agvm

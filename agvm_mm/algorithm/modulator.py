@@ -72,6 +72,7 @@ class Modulator:
             the square root; 0 < low <= high.
 
     Attributes:
+        anchor (str): The anchor's whole name.
         lr_scale (dict[str, float]): Mu by module.
 
     Raises:
@@ -81,7 +82,7 @@ class Modulator:
     def __init__(self, modules: Sequence[str], *, anchor: str, momentum: float,
                  ratio_range: tuple[float, float]) -> None:
         self.modules = list(modules)
-        self.anchor = self.modules.index(find_anchor(anchor, modules))
+        self.anchor = find_anchor(anchor, modules)
         self.momentum = momentum
         self.ratio_range = ratio_range
         # Numbers: a step between two measurements asks no tensor.
@@ -95,15 +96,15 @@ class Modulator:
                 whose Phi is not finite keeps its mu; if it is the anchor's,
                 all do.
         """
-        ratio = (variance[self.anchor] + EPS) / (variance + EPS)
+        anchor = self.modules.index(self.anchor)
+        ratio = (variance[anchor] + EPS) / (variance + EPS)
         target = ratio.clamp(*self.ratio_range).sqrt()
         before = torch.tensor(
             list(self.lr_scale.values()), dtype=torch.float64)
         mu = self.momentum * before + (1 - self.momentum) * target
-        measured = torch.isfinite(variance) & torch.isfinite(
-            variance[self.anchor])
+        measured = torch.isfinite(variance + variance[anchor])
         # Not left to rounding: the anchor's factor is 1 by definition.
-        measured[self.anchor] = False
+        measured[anchor] = False
         mu = torch.where(measured, mu, before)
         self.lr_scale = dict(zip(self.modules, mu.tolist()))
 
@@ -118,9 +119,9 @@ class Modulator:
             lr_scale (dict[str, float]): From :meth:`state_dict`. Of another
                 anchor they become those of this one.
         """
-        ours = lr_scale.get(self.modules[self.anchor], 1.0)
-        for i, module in enumerate(self.modules):
-            if module in lr_scale and i != self.anchor:
+        ours = lr_scale.get(self.anchor, 1.0)
+        for module in self.modules:
+            if module in lr_scale and module != self.anchor:
                 self.lr_scale[module] = lr_scale[module] / ours
 
 

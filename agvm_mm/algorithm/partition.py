@@ -32,14 +32,13 @@ def assign_modules(
         its module's, in the model's own order.
 
     Raises:
-        ValueError: If ``modules`` is no such dict, if a prefix fits no
-            parameter or is named twice, or if other prefixes leave nothing to
-            a module.
+        ValueError: If ``modules`` is no such dict, or names a prefix twice.
     """
-    owner_of = _owners(modules)
-    module_of = _assign(model, owner_of)
-    _check_prefixes(owner_of, module_of, 'parameter')
-    return module_of
+    owner_of, by_default = _owners(modules), default_modules(model)
+    return {
+        name: _longest(name, owner_of) or _longest(name, by_default)
+        for name, _ in named_parameters(model)
+    }
 
 
 def partition_parameters(
@@ -71,14 +70,13 @@ def partition_parameters(
             trainable parameter or is named twice, or if other prefixes leave
             nothing to a module.
     """
-    owner_of = _owners(modules)
-    everything = _assign(model, owner_of)
+    everything = assign_modules(model, modules)
     module_of = {
         name: everything[name]
         for name, parameter in named_parameters(model)
         if parameter.requires_grad
     }
-    _check_prefixes(owner_of, module_of, 'trainable parameter')
+    _check_prefixes(_owners(modules), module_of)
     partition: dict[str, list[str]] = {
         module: []
         for module in _in_order(module_of)
@@ -86,14 +84,6 @@ def partition_parameters(
     for name, module in module_of.items():
         partition[module].append(name)
     return partition
-
-
-def _assign(model: nn.Module, owner_of: Mapping[str, str]) -> dict[str, str]:
-    by_default = default_modules(model)
-    return {
-        name: _longest(name, owner_of) or _longest(name, by_default)
-        for name, _ in named_parameters(model)
-    }
 
 
 def _longest(name: str, owner_of: Mapping[str, str]) -> str | None:
@@ -118,14 +108,14 @@ def _in_order(module_of: Mapping[str, str]) -> list[str]:
     return sorted(first, key=lambda module: own.get(module, first[module]))
 
 
-def _check_prefixes(owner_of: Mapping[str, str], module_of: Mapping[str, str],
-                    kind: str) -> None:
+def _check_prefixes(owner_of: Mapping[str, str],
+                    module_of: Mapping[str, str]) -> None:
     """Every prefix fits a name, and every module has one."""
     for prefix, module in owner_of.items():
         if not any(_fits(name, prefix) for name in module_of):
             raise ValueError(
                 f'agvm.modules[{module!r}]: the prefix {prefix!r} fits no '
-                f'{kind}. Prefixes that fit: '
+                'trainable parameter. Prefixes that fit: '
                 f'{", ".join(_prefixes(list(module_of)))}')
         if module not in module_of.values():
             raise ValueError(

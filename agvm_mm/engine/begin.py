@@ -2,16 +2,11 @@
 from __future__ import annotations
 
 import logging
+import math
 
-from mmengine.config import Config
 from mmengine.logging import MessageHub, print_log
 
-from agvm_mm.large_batch.launch import split_by_hand
-from agvm_mm.large_batch.settings import (
-    as_count,
-    counts_updates,
-    type_name,
-)
+from agvm_mm.large_batch.settings import as_count
 from agvm_mm.large_batch.warmup import (
     SETTLING,
     auto_begin,
@@ -26,8 +21,6 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
                  last_call: bool) -> None:
     """Find out when AGVM begins, tell it, and warn if that is no good time.
 
-    Also warns of a total batch that is stated for a runner that keeps none.
-
     Args:
         clock (Clock): Of the run; its ``begin`` is set if it is 'auto'.
         hub (MessageHub): The run's, into which a runner writes its config.
@@ -40,52 +33,32 @@ def settle_begin(clock: Clock, hub: MessageHub, name: str | None, *,
             short for it.
     """
     cfg = config_of_run(hub)
-    if cfg is not None:
-        _warn_of_total_batch(cfg)
-    if clock.end == 0:
-        return  # AGVM is switched off.
     iterations = clock.iterations or hub.get_info('max_iters')
-    if cfg is None or not iterations:
-        if clock.begin == 'auto' and last_call:
-            raise ValueError(
-                "agvm.begin='auto' reads the warm-up from the config of the "
-                'run, but no runner has told one that can be read back: set '
-                'agvm.begin to the update at which the warm-up ends, + 100')
-        return
-    epochs = as_count((cfg.get('train_cfg') or {}).get('max_epochs'))
-    if clock.begin == 'auto':
-        clock.begin = auto_begin(cfg, iterations, epochs, clock.micro_batches,
-                                 name)
-        print_log(
-            f'AGVM begins at update {clock.begin}: the end of the warm-up + '
-            '100. agvm.begin sets another one.',
-            logger='current')
-    elif clock.updates == 0:
-        warm_up = warm_up_updates(cfg, iterations // (epochs or 1),
-                                  clock.micro_batches, name)
-        for doubt in in_warm_up(clock.begin, warm_up):
+    if clock.end > 0 and cfg is not None and iterations:
+        epochs = as_count((cfg.get('train_cfg') or {}).get('max_epochs'))
+        if clock.begin == 'auto':
+            clock.begin = auto_begin(cfg, iterations, epochs,
+                                     clock.micro_batches, name)
+            print_log(
+                f'AGVM begins at update {clock.begin}: the end of the warm-up '
+                '+ 100. agvm.begin sets another one.',
+                logger='current')
+        elif clock.updates == 0:
+            warm_up = warm_up_updates(cfg, iterations // (epochs or 1),
+                                      clock.micro_batches, name)
+            for doubt in in_warm_up(clock.begin, warm_up):
+                _warn(doubt)
+    elif clock.begin == 'auto' and clock.end > 0 and last_call:
+        raise ValueError(
+            "agvm.begin='auto' reads the warm-up from the config of the run, "
+            'but no runner has told one that can be read back: set agvm.begin '
+            'to the update at which the warm-up ends, + 100')
+    if clock.begin != 'auto' and (iterations or last_call):
+        last = clock.end
+        if iterations:
+            last = min(last, math.ceil(iterations / clock.micro_batches))
+        for doubt in nothing_measured(clock.begin, last):
             _warn(doubt)
-
-
-def _warn_of_total_batch(cfg: Config) -> None:
-    """What is stated beside the runner of MMEngine that would ignore it."""
-    total = cfg.get('total_batch_size')
-    if total is None or counts_updates(cfg) or split_by_hand(cfg):
-        return
-    hooks = map(type_name, cfg.get('custom_hooks') or [])
-    if 'TotalBatchSizeHook' not in hooks:  # which compares it
-        _warn(f'The config states total_batch_size={total}, which its runner '
-              "does not keep: set runner_type='TotalBatchRunner', or "
-              "'TotalBatchFlexibleRunner' in the place of 'FlexibleRunner'.")
-
-
-def warn_of_nothing(clock: Clock) -> None:
-    """Warn if the run is over before AGVM begins."""
-    if clock.begin == 'auto':
-        return
-    last = min(clock.total_updates, clock.end)
-    for doubt in nothing_measured(clock.begin, last):
-        _warn(doubt)
 
 
 def in_warm_up(begin: int, warm_up: int | None) -> list[str]:

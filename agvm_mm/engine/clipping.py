@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from agvm_mm.measuring.replicas import is_sharded
 
-from .options import check_clip_grad_range
+from .options import is_int
 
 # By MMEngine's clip_grad['type'].
 FUNCTIONS = dict(norm=clip_grad_norm_, value=clip_grad_value_)
@@ -28,9 +28,22 @@ def check_clipping(clip_grad: Any, clip_grad_range: Any,
         model (nn.Module, optional): The model, which under FSDP clips itself.
 
     Raises:
-        ValueError: If one of the two is none, or what clips does not take it.
+        ValueError: If one of the two is none, or what clips does not take it,
+            or if the range limits no clipping.
     """
-    check_clip_grad_range(clip_grad_range, clip_grad)
+    if clip_grad_range is not None:
+        if not (isinstance(clip_grad_range,
+                           (list, tuple)) and len(clip_grad_range) == 2
+                and all(is_int(u, 0) for u in clip_grad_range)
+                and clip_grad_range[0] < clip_grad_range[1]):
+            raise ValueError(
+                f'clip_grad_range={clip_grad_range!r} must be two updates '
+                '(first, last) with 0 <= first < last, or None')
+        if clip_grad is None:
+            raise ValueError(
+                f'clip_grad_range={clip_grad_range!r} without clip_grad has '
+                'nothing to limit: set clip_grad too, as '
+                'clip_grad=dict(max_norm=1.0), or leave clip_grad_range out')
     if clip_grad is None:
         return
     told = f'optim_wrapper.clip_grad={clip_grad!r}'

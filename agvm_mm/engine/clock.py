@@ -52,13 +52,6 @@ class Clock:
                 and (self.updates - self.begin) % self.interval == 0)
 
     @property
-    def total_updates(self) -> float:
-        """Updates of the whole run; infinity if nobody has told."""
-        if self.iterations is None:
-            return math.inf
-        return math.ceil(self.iterations / self.micro_batches)
-
-    @property
     def current_micro_batches(self) -> int:
         """Micro-batches that the current update will have, on each rank."""
         if self.iterations is None:

@@ -54,11 +54,11 @@ class AGVMOptimWrapperConstructor:
 
     Args:
         optim_wrapper_cfg (dict): The ``optim_wrapper`` of a config. Of its
-            ``agvm``, ``modules`` (see
-            :func:`~agvm_mm.algorithm.partition.partition_parameters`) and
-            ``base_constructor`` (the name, or the class, of the user's own
-            constructor, by default 'DefaultOptimWrapperConstructor') are for
-            this class, and the others for the wrapper.
+            ``agvm``, ``base_constructor`` (the name, or the class, of the
+            user's own constructor, by default
+            'DefaultOptimWrapperConstructor') is for this class, ``modules``
+            (see :func:`~agvm_mm.algorithm.partition.partition_parameters`)
+            for it and the wrapper, and the others for the wrapper.
         paramwise_cfg (dict, optional): For the user's own constructor.
             Defaults to None.
 

@@ -77,18 +77,18 @@ def check_optimizer_keys(base: Any, kind: Any, settings: dict) -> None:
                 f"optimizer=dict(_delete_=True, type='{kind.__name__}', ...)")
 
 
-def check_paramwise_keys(kind: Any, settings: Any, optimizer: dict) -> None:
+def check_paramwise_keys(base: Any, settings: Any, optimizer: dict) -> None:
     """Refuse what is meant for what AGVM or another optimizer has replaced.
 
     Args:
-        kind (type): The constructor below AGVM's.
+        base (type): The constructor below AGVM's.
         settings (dict, optional): The ``paramwise_cfg`` of a config.
         optimizer (dict): The ``optim_wrapper.optimizer`` of a config.
 
     Raises:
         ValueError: That names the key.
     """
-    if (kind is not DefaultOptimWrapperConstructor
+    if (base is not DefaultOptimWrapperConstructor
             or not isinstance(settings, dict)):
         return
     for key in settings:

@@ -18,7 +18,7 @@ from agvm_mm.measuring.graphs import outside_of_graphs
 from agvm_mm.measuring.replicas import replicas_of
 
 from .admission import admit
-from .begin import settle_begin, warn_of_nothing
+from .begin import settle_begin
 from .clipping import check_clipping, clip_as_without_agvm, clipping
 from .clock import Clock
 from .groups import ModuleGroups
@@ -27,6 +27,7 @@ from .log_line import shorten_training_lines
 from .modulation import Modulation
 from .observer import Observer
 from .options import checked_options
+from .run_config import warn_of_ignored_total
 
 
 class AGVMMixin:
@@ -97,7 +98,7 @@ class AGVMMixin:
             self.groups.names,
             estimator=options['estimator'],
             model=model)
-        self.observer = Observer(self.replicas, optimizer, self.clock)
+        self.observer = Observer(self.replicas, self.clock)
         self._plain_layout = plain_layout
         self._started = False
         self._stepped = False
@@ -127,7 +128,6 @@ class AGVMMixin:
         self.clock.iterations = max_counts if max_counts > 0 else None
         self.clock.resume_at_iteration(init_counts)
         settle_begin(self.clock, self.message_hub, None, last_call=False)
-        warn_of_nothing(self.clock)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -230,6 +230,7 @@ class AGVMMixin:
             self.replicas.check(model, self.clock.micro_batches)
         # A wrapper that was built by hand is older than its runner's hub.
         self.message_hub = MessageHub.get_current_instance()
+        warn_of_ignored_total(self.message_hub)
 
     def _start(self, model: nn.Module | None) -> None:
         """Once, before the first forward or backward pass of this run."""

@@ -84,7 +84,7 @@ class Modulation:
             self.skipped.record('there was a single gradient replica')
             return
         problems = problems_of(sums, self.modulator.modules, optimizer)
-        anchor = self.modulator.modules[self.modulator.anchor]
+        anchor = self.modulator.anchor
         bad = [m for m, problem in problems.items() if problem == NON_FINITE]
         if measurement.failed:
             self.skipped.record(measurement.failed)
@@ -116,14 +116,13 @@ class Modulation:
         Args:
             optimizer (Optimizer): Before its first step.
         """
-        anchor = self.modulator.modules[self.modulator.anchor]
-        if without_gradient(anchor, optimizer):
+        if without_gradient(self.modulator.anchor, optimizer):
             self.skipped.foretell(self._no_gradient())
 
     def _no_gradient(self) -> str:
-        modules = self.modulator.modules
-        return (f'the anchor, {modules[self.modulator.anchor]}, {NO_GRADIENT} '
-                f'(agvm.anchor can be any of {", ".join(modules)})')
+        return (f'the anchor, {self.modulator.anchor}, {NO_GRADIENT} '
+                '(agvm.anchor can be any of '
+                f'{", ".join(self.modulator.modules)})')
 
     def log(self, hub: MessageHub) -> None:
         """Write what the last measurement told.

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Callable, Hashable, Iterator
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from agvm_mm.measuring.measurement import Measurement
 from agvm_mm.measuring.replicas import Replicas
@@ -24,15 +23,12 @@ class Observer:
 
     Args:
         replicas (Replicas): Where the gradients come from.
-        optimizer (Optimizer): Of the update.
         clock (Clock): Tells whether the current update is measured.
     """
 
-    def __init__(self, replicas: Replicas, optimizer: Optimizer,
-                 clock: Clock) -> None:
+    def __init__(self, replicas: Replicas, clock: Clock) -> None:
         self.samples = SampleCounter()
         self._replicas = replicas
-        self._optimizer = optimizer
         self._clock = clock
         self._measurement: Measurement | None = None
         self._forward_passes = 0
@@ -102,7 +98,7 @@ class Observer:
             return True
         # After a failure the user's loop may have cleared the gradients.
         return self._measurement.failed is not None and all(
-            p.grad is None for g in self._optimizer.param_groups
+            p.grad is None for g in self._replicas.optimizer.param_groups
             for p in g['params'])
 
     def _micro_batch(self) -> Hashable:

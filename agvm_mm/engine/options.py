@@ -1,4 +1,4 @@
-"""The options of ``optim_wrapper`` that are AGVM's own, and their checks."""
+"""The options of ``optim_wrapper.agvm``, and their checks."""
 from __future__ import annotations
 
 import difflib
@@ -65,12 +65,12 @@ def checked_options(agvm: dict) -> dict:
             raise ValueError(f'agvm.{key} is no option of AGVM; {hint}The '
                              f'options are {", ".join(AGVM_OPTIONS)}')
     options = {**AGVM_OPTIONS, **agvm}
-    _require(options['begin'] == 'auto' or _is_int(options['begin'], 0),
+    _require(options['begin'] == 'auto' or is_int(options['begin'], 0),
              options, 'begin', "an int >= 0, or 'auto'")
-    _require(options['end'] is None or _is_int(options['end'], 0), options,
+    _require(options['end'] is None or is_int(options['end'], 0), options,
              'end', 'None or an int >= 0')
     _require(
-        _is_int(options['interval'], 1), options, 'interval', 'an int >= 1')
+        is_int(options['interval'], 1), options, 'interval', 'an int >= 1')
     _require(
         _is_number(options['momentum']) and 0 <= options['momentum'] < 1,
         options, 'momentum', 'a number in [0, 1)')
@@ -87,41 +87,14 @@ def checked_options(agvm: dict) -> dict:
     return options
 
 
-def check_clip_grad_range(clip_grad_range: Any,
-                          clip_grad: dict | None) -> None:
-    """Check the updates in which gradients are clipped.
-
-    Args:
-        clip_grad_range (tuple[int, int], optional): First and last update,
-            half-open; None for all of them.
-        clip_grad (dict, optional): The wrapper's own option.
-
-    Raises:
-        ValueError: If the range is none, or limits no clipping.
-    """
-    if clip_grad_range is None:
-        return
-    if not (isinstance(clip_grad_range,
-                       (list, tuple)) and len(clip_grad_range) == 2
-            and all(_is_int(u, 0) for u in clip_grad_range)
-            and clip_grad_range[0] < clip_grad_range[1]):
-        raise ValueError(
-            f'clip_grad_range={clip_grad_range!r} must be two updates (first, '
-            'last) with 0 <= first < last, or None')
-    if clip_grad is None:
-        raise ValueError(
-            f'clip_grad_range={clip_grad_range!r} without clip_grad has '
-            'nothing to limit: set clip_grad too, as '
-            'clip_grad=dict(max_norm=1.0), or leave clip_grad_range out')
-
-
 def _require(condition: bool, options: dict, key: str, wanted: str) -> None:
     if not condition:
         raise ValueError(
             f'agvm.{key}={options[key]!r} is not allowed: it must be {wanted}')
 
 
-def _is_int(value: Any, low: int) -> bool:
+def is_int(value: Any, low: int) -> bool:
+    """Whether a value is an int, which a bool is not, from ``low`` on."""
     return (isinstance(value, int) and not isinstance(value, bool)
             and value >= low)
 

@@ -1,8 +1,13 @@
 """The config of the run, for what has no runner at hand."""
 from __future__ import annotations
 
+import logging
+
 from mmengine.config import Config
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, print_log
+
+from agvm_mm.large_batch.launch import split_by_hand
+from agvm_mm.large_batch.settings import counts_updates, type_name
 
 
 def config_of_run(hub: MessageHub) -> Config | None:
@@ -22,3 +27,23 @@ def config_of_run(hub: MessageHub) -> Config | None:
     except Exception:
         # Whatever a config may hold that has no source text.
         return None
+
+
+def warn_of_ignored_total(hub: MessageHub) -> None:
+    """Warn of a total batch that is stated for a runner that keeps none.
+
+    Args:
+        hub (MessageHub): The run's.
+    """
+    cfg = config_of_run(hub) or Config()
+    total = cfg.get('total_batch_size')
+    if total is None or counts_updates(cfg) or split_by_hand(cfg):
+        return
+    hooks = map(type_name, cfg.get('custom_hooks') or [])
+    if 'TotalBatchSizeHook' not in hooks:  # which compares it
+        print_log(
+            f'The config states total_batch_size={total}, which its runner '
+            "does not keep: set runner_type='TotalBatchRunner', or "
+            "'TotalBatchFlexibleRunner' in the place of 'FlexibleRunner'.",
+            logger='current',
+            level=logging.WARNING)

@@ -22,7 +22,7 @@ from .half_batch import HalfBatch, new_half_group
 
 
 class DDPReplicas:
-    """The :class:`~agvm_mm.measuring.measurement.Replicas` of whole models.
+    """The :class:`~agvm_mm.measuring.replicas.Replicas` of whole models.
 
     Args:
         optimizer (Optimizer): Its parameter groups name their module in

@@ -49,7 +49,7 @@ SHARDED = (ShardingStrategy.FULL_SHARD, ShardingStrategy.SHARD_GRAD_OP,
 
 
 class FSDPReplicas:
-    """The :class:`~agvm_mm.measuring.measurement.Replicas` of sharded models.
+    """The :class:`~agvm_mm.measuring.replicas.Replicas` of sharded models.
 
     Args:
         optimizer (Optimizer): See :class:`~agvm_mm.measuring.ddp.DDPReplicas`.

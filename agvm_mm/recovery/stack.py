@@ -4,7 +4,7 @@ from __future__ import annotations
 import sys
 import threading
 from types import FrameType
-from typing import Iterator, NamedTuple
+from typing import Iterator
 
 # By the module of a frame, or of those around it, from the inside out.
 PHASES = (
@@ -20,24 +20,16 @@ PHASES = (
 WAITING = ('torch.distributed', 'torch.autograd')
 
 
-class Activity(NamedTuple):
-    """What a rank is doing.
-
-    Attributes:
-        phase (str): In a word or two.
-        place (str): ``FILE:LINE in FUNCTION``, the innermost outside of torch.
-        waits (bool): Whether it may be waiting for other ranks.
-    """
-    phase: str
-    place: str
-    waits: bool
-
-
-def activity(otherwise: str) -> Activity:
+def activity(otherwise: str) -> dict:
     """What the main thread of this process is doing.
 
     Args:
         otherwise (str): The phase, where the stack does not tell.
+
+    Returns:
+        dict: Its 'phase', in a word or two; its 'place', as ``FILE:LINE in
+        FUNCTION``, the innermost outside of torch; and whether it 'waits', or
+        may, for other ranks.
     """
     frame = sys._current_frames().get(threading.main_thread().ident)
     modules = [(_module(f), f) for f in _outwards(frame)]
@@ -48,7 +40,7 @@ def activity(otherwise: str) -> Activity:
                   for module, f in modules if not _within(module, 'torch')),
                  'unknown')
     waits = any(_within(name, start) for name in names for start in WAITING)
-    return Activity(phase, place, waits)
+    return dict(phase=phase, place=place, waits=waits)
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:

@@ -97,12 +97,9 @@ class WatchdogHook(Hook):
         self._since = time.monotonic()
 
     def _record(self, runner: Runner) -> dict:
-        phase, place, waits = activity(self._loop)
         return dict(
             host=socket.gethostname(),
             events=self._events,
             seconds=time.monotonic() - self._since,
             update=runner.iter // micro_batches(runner.optim_wrapper),
-            phase=phase,
-            place=place,
-            waits=waits)
+            **activity(self._loop))

@@ -5,11 +5,11 @@ mmcv's own operators are CUDA's there, if it was built with them.
 import math
 
 import pytest
+from command_line.mixed_precision import use_mixed_precision
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
-from agvm_mm.engine.mixed_precision import use_mixed_precision
 from tests.amp import needs_autocast
 from tests.commands import FASTER, SEMANTIC
 

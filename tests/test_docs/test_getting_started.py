@@ -17,9 +17,9 @@ from command_line.preflight import check_wrapper
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from partitions.models import build_on_meta
+from plans.agvm import agvm_options, measured_updates
 
 from agvm_mm.datasets import write_digits
-from agvm_mm.engine.plan import agvm_options, measured_updates
 from agvm_mm.large_batch import resolve, square_root_lr
 from agvm_mm.large_batch.plan import make_plan
 from tests.commands import ROOT, free_port, run, scalars

@@ -3,10 +3,13 @@ import copy
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 from mmengine.registry import RUNNERS as RUNNER_TYPES
 from mmengine.runner import Runner
 
+from agvm_mm.engine.begin import settle_begin
+from agvm_mm.engine.clock import Clock
 from tests.test_engine.test_runs import RUNNERS, config, run
 from tests.toy import ToyDetector, build_wrapper, samples, train_step
 
@@ -106,6 +109,23 @@ def test_a_begin_at_a_bad_time_is_one_warning(begin, warned, tmp_path):
                 'at update 5') == warned
     assert said(f'AGVM will do nothing: agvm.begin={begin}, but agvm.end or '
                 'the end of the training is 12.') == (begin > 12)
+
+
+def test_a_begin_after_the_end_where_the_runner_alone_tells_it(
+        request, warnings):
+    """As FlexibleRunner without accumulation, and of several optimizers."""
+    hub = MessageHub.get_instance(request.node.name)
+    hub.update_info('max_iters', 12)
+    settle_begin(Clock(105, None, 5, 1), hub, None, last_call=True)
+    assert any('AGVM will do nothing' in line for line in warnings())
+
+
+def test_a_begin_after_agvms_end_where_nobody_tells_the_trainings(
+        request, warnings):
+    """As in a loop of the user's own."""
+    hub = MessageHub.get_instance(request.node.name)
+    settle_begin(Clock(105, 50, 5, 1), hub, None, last_call=True)
+    assert any('the end of the training is 50' in line for line in warnings())
 
 
 @pytest.mark.parametrize('kind', ['Runner', 'TotalBatchRunner'])

@@ -1,6 +1,4 @@
 """Which updates are measured, and what a checkpoint tells of them."""
-import math
-
 import pytest
 
 from agvm_mm.engine.clock import Clock
@@ -52,17 +50,16 @@ def test_a_begin_that_is_set_is_not_the_checkpoints():
     assert clock.begin == 5
 
 
-@pytest.mark.parametrize(('iterations', 'expected', 'updates'), [
-    (None, [4, 4, 4, 4], math.inf),
-    (12, [4, 4, 4, 4], 3),
-    (10, [4, 4, 2, 4], 3),
-    (9, [4, 4, 1, 4], 3),
-    (8, [4, 4, 4, 4], 2),
+@pytest.mark.parametrize(('iterations', 'expected'), [
+    (None, [4, 4, 4, 4]),
+    (12, [4, 4, 4, 4]),
+    (10, [4, 4, 2, 4]),
+    (9, [4, 4, 1, 4]),
+    (8, [4, 4, 4, 4]),
 ])
-def test_the_last_update_may_be_short(iterations, expected, updates):
+def test_the_last_update_may_be_short(iterations, expected):
     clock = Clock(0, None, 1, 4)
     clock.iterations = iterations
-    assert clock.total_updates == updates
     found = []
     for _ in expected:
         found.append(clock.current_micro_batches)

@@ -1,10 +1,7 @@
 import pytest
 
-from agvm_mm.engine.options import (
-    AGVM_OPTIONS,
-    check_clip_grad_range,
-    checked_options,
-)
+from agvm_mm.engine.clipping import check_clipping
+from agvm_mm.engine.options import AGVM_OPTIONS, checked_options
 
 BAD = [
     (dict(begin=-1), 'agvm.begin=-1 .* int >= 0'),
@@ -48,11 +45,11 @@ def test_defaults():
 @pytest.mark.parametrize('value', [(2, 1), (1, 1), (-1, 2), 5, (1, ), 'ab'])
 def test_bad_clip_grad_range(value):
     with pytest.raises(ValueError, match=r'clip_grad_range=.* 0 <= first'):
-        check_clip_grad_range(value, dict(max_norm=1))
+        check_clipping(dict(max_norm=1), value, None)
 
 
 def test_clip_grad_range_without_clip_grad():
     with pytest.raises(ValueError, match='without clip_grad'):
-        check_clip_grad_range((1, 2), None)
-    check_clip_grad_range(None, None)
-    check_clip_grad_range([1, 2], dict(max_norm=1))
+        check_clipping(None, (1, 2), None)
+    check_clipping(None, None, None)
+    check_clipping(dict(max_norm=1), [1, 2], None)

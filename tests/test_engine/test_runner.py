@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line.mixed_precision import use_mixed_precision
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS, RUNNERS
 
-from agvm_mm.engine.mixed_precision import use_mixed_precision
 from agvm_mm.engine.runner import check_strategy
 from tests.distributed import run_ranks
 from tests.test_large_batch.test_sampler import (

@@ -92,7 +92,7 @@ def test_what_is_saved_by_whom_ever_is_being_saved(tmp_path, monkeypatch):
     """At a signal too, and while a file is read back and gets its name."""
     seen = []
     monkeypatch.setattr(saving, 'put_in_place',
-                        lambda path: seen.append(activity('training').phase))
+                        lambda path: seen.append(activity('x')['phase']))
     runner = SimpleNamespace(save_checkpoint=lambda *args: None)
     saving.save_whole(runner, str(tmp_path), 'preempted_iter_1.pth')
     assert seen == ['saving']

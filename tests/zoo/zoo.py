@@ -161,9 +161,8 @@ def _compare(name: str, cfg: Config, model: torch.nn.Module) -> Outcome:
     found = _settings(wrapper.optimizer)
     for parameter_name, parameter in model.named_parameters():
         assert found.get(parameter) == expected.get(parameter), parameter_name
-    modulator = wrapper.modulator
     return Outcome(name, REFUSED if refusal else PASSED, refusal,
-                   modulator.modules[modulator.anchor])
+                   wrapper.modulator.anchor)
 
 
 def _reason_of(refusal: str, model: torch.nn.Module) -> str:

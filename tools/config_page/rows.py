@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+from plans.agvm import agvm_options
 
-from agvm_mm.engine.plan import agvm_options
 from agvm_mm.large_batch.plan import Plan, drops, learning_rates, make_plan
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reports.logs import read_log
 from reports.series import noise_scales
 from reports.worth import measured_range
 from rich.table import Table
 
-from agvm_mm.engine.logs import read_log
 from agvm_mm.large_batch.plan import Plan
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from agvm_mm.engine.logs import RESUMED
+from .logs import RESUMED
 
 LINE = re.compile(r'(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - .+? - ([A-Z]+) - (.*)')
 TRAINING = re.compile(r'Epoch\(train\) +\[ *(\d+)\]\[ *(\d+)/(\d+)\]|'

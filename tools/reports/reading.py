@@ -6,9 +6,8 @@ from typing import Sequence
 
 from mmengine.config import Config
 
-from agvm_mm.engine.logs import dumped_config, micro_batches_of, read_rows
-
 from .journal import read_journal
+from .logs import dumped_config, micro_batches_of, read_rows
 from .run import Run
 
 

@@ -9,11 +9,11 @@ from functools import cached_property
 
 from mmengine.config import Config
 
-from agvm_mm.engine.logs import modules_of
 from agvm_mm.engine.options import checked_options
 from agvm_mm.large_batch.settings import type_name, wrappers_of
 
 from .journal import Journal
+from .logs import modules_of
 from .series import values_of
 
 # What a validation row holds beside metrics.
@@ -32,7 +32,7 @@ class Run:
     Attributes:
         title (str): What it is called.
         rows (list[dict]): Of training, see
-            :func:`~agvm_mm.engine.logs.read_rows`.
+            :func:`~reports.logs.read_rows`.
         metrics (list[dict]): Of validation.
         config (Config): As MMEngine dumped it; empty if it did not.
         journal (Journal): Of its text logs.

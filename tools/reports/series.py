@@ -5,7 +5,7 @@ import math
 import statistics
 from typing import Sequence
 
-from agvm_mm.engine.logs import modules_of
+from .logs import modules_of
 
 SMOOTHING = 0.8  # momentum of the strong trace
 FEWEST = 3  # rows of a half in which a module must show a noise scale
@@ -16,7 +16,7 @@ def points_of(rows: list[dict], quantity: str,
     """The updates of a run and a module's values there.
 
     Args:
-        rows (list[dict]): From :func:`~agvm_mm.engine.logs.read_log`.
+        rows (list[dict]): From :func:`~reports.logs.read_log`.
         quantity (str): 'variance', 'lr_scale', 'noise_scale',
             'step_variance' or 'lr'. A module's steps are its learning rate
             times its gradient: their variance, over that of the common rate,
@@ -41,7 +41,7 @@ def values_of(rows: list[dict], key: str) -> list[tuple[int, float]]:
     """The updates of a run and the values of one scalar there.
 
     Args:
-        rows (list[dict]): From :func:`~agvm_mm.engine.logs.read_rows`.
+        rows (list[dict]): From :func:`~reports.logs.read_rows`.
         key (str): Of the JSON log. Rows without it are left out.
     """
     return [(row['update'], row[key]) for row in rows if key in row]
@@ -89,7 +89,7 @@ def noise_scales(rows: list[dict],
     """Each module's gradient noise scale in the second half of a run.
 
     Args:
-        rows (list[dict]): From :func:`~agvm_mm.engine.logs.read_log`.
+        rows (list[dict]): From :func:`~reports.logs.read_log`.
         fewest (int): Rows there that must have one, or it tells nothing.
             Defaults to 3.
 
@@ -109,7 +109,7 @@ def spread(rows: list[dict], quantity: str = 'step_variance') -> float:
     """How far the modules' variances are apart.
 
     Args:
-        rows (list[dict]): From :func:`~agvm_mm.engine.logs.read_log`.
+        rows (list[dict]): From :func:`~reports.logs.read_log`.
         quantity (str): Of :func:`points_of`. Defaults to that of the steps,
             which AGVM aligns.
 

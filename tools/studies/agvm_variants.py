@@ -138,7 +138,8 @@ class DebiasedModulator(Modulator):
             variance (Tensor): Phi, float64, one element a module. Only what
                 moves a module's mu is counted.
         """
-        measured = torch.isfinite(variance + variance[self.anchor]).tolist()
+        anchor = variance[self.modules.index(self.anchor)]
+        measured = torch.isfinite(variance + anchor).tolist()
         for module, taken in zip(self.modules, measured):
             self.counts[module] += taken
         power = self.alpha**torch.tensor(
@@ -163,7 +164,7 @@ class VariantWrapper(AGVMOptimWrapper):
         own = self.modulator
         self.modulator = self.modulation.modulator = self._changed(
             own.modules,
-            anchor=own.modules[own.anchor],
+            anchor=own.anchor,
             momentum=own.momentum,
             ratio_range=own.ratio_range)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Sequence
 
 from mmengine.config import Config
+from reports.logs import read_log
 from reports.series import noise_scales
 
 from agvm_mm.compat.checkpoint import check_checkpoint, load
-from agvm_mm.engine.logs import read_log
 from agvm_mm.large_batch.another_batch import stated_batch
 
 from .branch_config import branch_config, check_images, micro_batch_of

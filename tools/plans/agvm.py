@@ -3,13 +3,12 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
+from agvm_mm.engine.begin import in_warm_up, nothing_measured
+from agvm_mm.engine.options import checked_options
 from agvm_mm.large_batch.plan import Plan
 from agvm_mm.large_batch.settings import wrappers_of
 from agvm_mm.large_batch.total_batch import fit
 from agvm_mm.large_batch.warmup import auto_begin, warm_up_updates
-
-from .begin import in_warm_up, nothing_measured
-from .options import checked_options
 
 
 def agvm_options(cfg: Config,

@@ -11,6 +11,7 @@ from partitions.models import build_on_meta
 
 import agvm_mm  # noqa: F401
 from tests.stack import lars, lars_marked
+from tests.test_docs.pages import blocks
 
 BASES = sorted((CLASSIC / '_base_').rglob('*.py'))
 # One of each pipeline, and each optimizer.
@@ -93,6 +94,18 @@ def both_styles(name, folder):
 @pytest.mark.parametrize('name', WHOLE)
 def test_a_whole_config_can_be_written_in_the_new_style(name, tmp_path):
     cfg, classic = both_styles(name, tmp_path)
+    assert plain(cfg.to_dict()) == plain(classic.to_dict())
+
+
+def test_the_lines_that_the_page_shows(tmp_path):
+    mine = tmp_path / 'mine.py'
+    mine.write_text(blocks('configs.md', 'python')[0])
+    cfg = Config.fromfile(mine)
+    classic = Config.fromfile(CLASSIC / (
+        'mask_rcnn/mask-rcnn_r50_fpn_agvm-sgd_14e_bs512_coco.py'))
+    for key in ('agvm_source', 'lr_source', 'reported'):  # of our tables
+        for either in (cfg, classic):
+            either.pop(key, None)
     assert plain(cfg.to_dict()) == plain(classic.to_dict())
 
 

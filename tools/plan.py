@@ -1,6 +1,6 @@
 """Print what a config will run on a number of GPUs, and refuse what cannot.
 
-Without a GPU and without the data: everything is worked out from the config.
+Without a GPU; and without the data, if num_train_images or max_iters is set.
 With --from, a run's logged noise scales say which batches are worth running.
 With --at, the lines are printed that take the config to another total batch.
 """

@@ -26,6 +26,23 @@ python tools/plan.py configs/FOLDER/NAME.py --gpus 8   # what it will run
 bash tools/dist_train.sh configs/FOLDER/NAME.py 8      # runs it
 ```
 
+Your own config inherits one by its path or, under our tools and
+`mim train agvm_mm`, as `_base_ = 'agvm_mm::FOLDER/NAME.py'`. mmdet's and
+mmseg's own tools do not know that name (`mmengine does not support to load
+agvm_mm config`). There inherit the parts, by imports:
+
+```python
+from mmengine.config import read_base
+
+with read_base():
+    from agvm_mm.configs._base_.pipelines.mask_rcnn_r50_fpn_coco import *
+    from agvm_mm.configs._base_.schedules.coco_14e_bs512 import *
+    from agvm_mm.configs._base_.optimizers.agvm_sgd import *
+
+optim_wrapper.update(
+    optimizer=dict(lr=0.32), agvm=dict(begin=560), clip_grad_range=(360, 560))
+```
+
 Each config states its `total_batch_size`; `tools/train.py` makes it of the
 GPUs that there are, by accumulation. Everything below counts parameter
 updates, and does not depend on the number of GPUs.

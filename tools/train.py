@@ -29,7 +29,6 @@ from report import check_plotly, read_runs, write_report
 from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
-    check_resume,
     force_safe_loading,
     refusal,
 )
@@ -39,6 +38,7 @@ from agvm_mm.engine.runner import check_strategy
 from agvm_mm.large_batch import find_samples, resolve_here
 from agvm_mm.large_batch.settings import with_agvm
 from agvm_mm.recovery.parent import end_with_launcher
+from agvm_mm.recovery.resumable import check_resume
 from agvm_mm.recovery.resuming import settle_elastic_resume, settle_resume
 
 

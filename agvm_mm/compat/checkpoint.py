@@ -173,33 +173,6 @@ def load(path: str | Path) -> Any:
         weights_only=_safe_loader_can_be_told() and not _unsafe_by_choice())
 
 
-def check_resume(path: str | Path, with_agvm: bool) -> None:
-    """Refuse a checkpoint that a run cannot go on from, before it is built.
-
-    Args:
-        path (str or Path): A local file; an address is left to the loader.
-        with_agvm (bool): Whether the run has an AGVM wrapper.
-
-    Raises:
-        ValueError: If the checkpoint was written with AGVM, and the run is
-            without: torch would tell of other parameter groups.
-    """
-    path = os.path.expanduser(path)
-    # A file that is no archive is older than AGVM.
-    if with_agvm or not (Path(path).is_dir() or zipfile.is_zipfile(path)):
-        return
-    checkpoint = load(path)
-    optimizer = checkpoint.get('optimizer', {})
-    # Of several optimizers it is a dict of their states.
-    states = [optimizer, *optimizer.values()]
-    if any(isinstance(s, dict) and 'agvm' in s for s in states):
-        raise ValueError(
-            f'checkpoint {path} was written with AGVM, whose optimizer has '
-            'other groups than one without. To go on without AGVM keep it in '
-            'the config and switch it off, with optim_wrapper.agvm.end=0; to '
-            'take the weights alone, set load_from and leave --resume out')
-
-
 def force_safe_loading() -> None:
     """Let every ``torch.load`` of this process refuse what could run code.
 

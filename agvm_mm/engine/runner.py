@@ -24,7 +24,6 @@ from torch import nn
 from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
-    check_resume,
 )
 from agvm_mm.compat.current import make_current
 from agvm_mm.compat.flexible_runner import BeginsBeforeLoading
@@ -37,7 +36,8 @@ from agvm_mm.large_batch.settings import (
     with_agvm,
     wrappers_of,
 )
-from agvm_mm.recovery.resuming import settle_resume
+from agvm_mm.recovery.resumable import check_resume
+from agvm_mm.recovery.resuming import settle_resume, warn_of_newer
 
 from .unbuilt import UnbuiltRunner
 
@@ -161,6 +161,7 @@ class _TotalBatchMixin:
             ValueError: If there were checkpoints and none is whole, or if a
                 rank does not see the newest.
         """
+        warn_of_newer(self)
         settle_resume(self)
         super().load_or_resume()  # type: ignore[misc]
 
@@ -189,8 +190,8 @@ class _TotalBatchMixin:
             **kwargs: For the base class.
 
         Raises:
-            ValueError: If the file cannot be loaded, or is of a run with AGVM
-                and this run has none.
+            ValueError: If the file cannot be loaded, holds weights alone, or
+                is of a run with AGVM and this run has none.
         """
         filename = _prepared(filename)
         if self.cfg.get('optim_wrapper'):  # type: ignore[attr-defined]

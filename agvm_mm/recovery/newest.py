@@ -9,9 +9,7 @@ from typing import Iterable, NamedTuple
 from agvm_mm.compat.checkpoint import check_checkpoint, load
 
 from .files import POINTER
-
-# What MMEngine needs of a file to go on from it.
-PARTS = {'meta', 'message_hub', 'state_dict'}
+from .resumable import is_resumable
 
 
 class Found(NamedTuple):
@@ -65,10 +63,10 @@ class _Files:
             self.wrong[path] = re.split(r'(?<=\w)\. ', told)[0]
             return None
         content = load(path)
-        if not isinstance(content, dict) or not content.keys() >= PARTS:
+        if not is_resumable(content):
             return None  # Weights, as of the best model.
-        meta = content['meta'] or {}
-        return meta.get('updates', meta.get('iter'))
+        meta = content['meta']
+        return meta.get('updates', meta['iter'])
 
 
 def _number(path: Path) -> list[int]:

@@ -61,6 +61,30 @@ def settle_resume(runner: Runner) -> None:
     runner._load_from = path
 
 
+def warn_of_newer(runner: Runner) -> None:
+    """Say that a run goes on from elsewhere, beside checkpoints of its own.
+
+    mmseg's own ``--resume`` leaves the config's ``load_from`` in force: a run
+    that began with another one's weights, and was cut, would go on from the
+    other one's update. It may be meant, as ``--resume PATH`` of mmdet's tool
+    gives the same config.
+
+    Args:
+        runner (Runner or FlexibleRunner): Its ``resume`` and ``load_from`` are
+            set.
+    """
+    told = runner._load_from
+    if runner._has_loaded or runner._resume is not True or told is None:
+        return
+    path = _newest(runner).path
+    if path is not None and _folder(path) != _folder(told):
+        runner.logger.warning(
+            f'The training goes on from load_from={told}, and not from '
+            f'{path}, the newest checkpoint of its own. If that is not meant, '
+            "leave load_from out: mmseg's own --resume takes that of the "
+            'config, so add --cfg-options load_from=None there')
+
+
 def settle_elastic_resume(runner: Runner, formed_before: bool) -> None:
     """:func:`settle_resume` of a run that is formed anew by itself.
 
@@ -106,6 +130,10 @@ def _newest(runner: Runner) -> Found:
         told = [find_newest(work_dir, out_dir, suffix)]
     broadcast_object_list(told)
     return told[0]
+
+
+def _folder(path: str) -> str:
+    return os.path.dirname(os.path.abspath(os.path.expanduser(path)))
 
 
 def _same(path: str, named: str | bool) -> bool:

@@ -19,7 +19,6 @@ from mmengine.utils import is_installed
 from agvm_mm.compat.checkpoint import (
     allow_mmengine_checkpoints,
     check_checkpoint,
-    check_resume,
     force_safe_loading,
 )
 from tests.stack import safe_loader
@@ -210,7 +209,6 @@ def test_torchs_own_override_is_respected(tmp_path, monkeypatch):
     force_safe_loading()
     assert os.environ[safe] == '0'
     check_checkpoint(path)
-    check_resume(path, with_agvm=False)
     load_checkpoint(torch.nn.Linear(1, 1), str(path))
     monkeypatch.setenv(safe, '1')
     with pytest.raises(ValueError, match=r'are both set.*unset one'):
@@ -337,24 +335,6 @@ def test_a_checkpoint_that_is_cut_short_is_refused(tmp_path):
     check_checkpoint(cut)
 
 
-def test_a_run_without_agvm_is_told_how_to_go_on(tmp_path):
-    path = tmp_path / 'epoch_1.pth'
-    torch.save(dict(optimizer=dict(state={}, agvm={})), path)
-    with pytest.raises(ValueError, match=r'with AGVM.*agvm\.end=0; to take'):
-        check_resume(path, with_agvm=False)
-    check_resume(path, with_agvm=True)
-    # Of several optimizers, each by its name.
-    states = dict(a=dict(state={}), b=dict(state={}, agvm={}))
-    torch.save(dict(optimizer=states), path)
-    with pytest.raises(ValueError, match='was written with AGVM'):
-        check_resume(path, with_agvm=False)
-    torch.save(dict(optimizer=dict(state={})), path)
-    check_resume(path, with_agvm=False)
-    torch.save({}, path, _use_new_zipfile_serialization=False)
-    check_resume(path, with_agvm=False)
-    check_resume('https://example.com/epoch_1.pth', with_agvm=False)
-
-
 def test_a_torch_without_a_safe_loader_says_so(tmp_path, monkeypatch,
                                                warnings):
     """The one function stands for torch before 2.4."""
@@ -366,15 +346,11 @@ def test_a_torch_without_a_safe_loader_says_so(tmp_path, monkeypatch,
     check_checkpoint(path)
     said, = warnings()
     assert f'2.4 has): {path} can run code when it is loaded' in said
-    with pytest.raises(ValueError, match='was written with AGVM'):
-        check_resume(path, with_agvm=False)
 
 
 def test_a_home_folder_is_found_as_mmengine_finds_it(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     torch.save(dict(optimizer=dict(state={}, agvm={})), tmp_path / 'a.pth')
     check_checkpoint('~/a.pth')
-    with pytest.raises(ValueError, match='was written with AGVM'):
-        check_resume('~/a.pth', with_agvm=False)
     with pytest.raises(FileNotFoundError, match=r'b\.pth: there is no such'):
         check_checkpoint('~/b.pth')

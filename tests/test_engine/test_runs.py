@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import FlexibleRunner, Runner
 
-from agvm_mm.compat.checkpoint import check_resume
+from agvm_mm.recovery.resumable import check_resume
 from tests.distributed import run_ranks
 from tests.stack import fsdp
 from tests.test_large_batch.test_sampler import (

@@ -63,6 +63,24 @@ def test_a_rank_that_does_not_see_it_ends_all_in_one_sentence(tmp_path):
         said[0])
 
 
+@pytest.mark.parametrize('kind',
+                         ['TotalBatchRunner', 'TotalBatchFlexibleRunner'])
+def test_a_run_that_goes_on_from_elsewhere_says_so(kind, tmp_path):
+    """As mmseg's own --resume beside a load_from of the config."""
+    own, elsewhere = tmp_path / 'own', tmp_path / 'earlier/epoch_1.pth'
+    train(elsewhere.parent)
+    told = dict(runner_type=kind, resume=True, load_from=str(elsewhere))
+    train(own, **told)  # It has nothing of its own yet.
+    assert 'goes on from load_from' not in log_of(own)
+    train(own, **told)
+    assert log_of(own).count(
+        f'The training goes on from load_from={elsewhere}, and not from '
+        f'{own}/epoch_3.pth') == 1
+    # An older one of its own is meant.
+    train(own, **dict(told, load_from=str(own / 'epoch_2.pth')))
+    assert 'goes on from load_from' not in log_of(own)
+
+
 def settled(work_dir, formed_before, resume=False, load_from=None):
     """What an elastic run goes on from, or how it is refused."""
     runner = SimpleNamespace(

@@ -1,6 +1,7 @@
 import re
 
 import pytest
+import torch.distributed as dist
 from show_partition import main
 
 from tests.commands import FASTER, RETINANET, ROOT, run
@@ -25,6 +26,15 @@ def test_modules_as_the_papers_draw_them(config, modules, capsys):
     main([config])
     rows = rows_of(capsys.readouterr().out)
     assert list(rows) == [*modules, 'frozen,', 'all']
+
+
+def test_mmcvs_batch_norm_asks_for_its_ranks(capsys):
+    """One, where there is no process group; afterwards there is none again."""
+    assert not dist.is_initialized()
+    main(['mmdet::strong_baselines/mask-rcnn_r50_fpn_rpn-2conv_4conv1fc_'
+          'syncbn-all_lsj-100e_coco.py'])
+    assert 'roi_head.mask_head' in rows_of(capsys.readouterr().out)
+    assert not dist.is_initialized()
 
 
 def test_the_table_of_modules_is_up_to_date(tmp_path):

@@ -213,6 +213,21 @@ def test_the_same_batch_on_other_machines(here):
         assert planned.updates == 1128
 
 
+def test_a_first_try_is_short(here):
+    """As few images are trained as the page says, however many there are."""
+    cfg = load_config('my_try.py')
+    images, validated, updates = map(
+        int,
+        re.search(r'takes (\d+) of your images, and validates on (\d+): '
+                  r'(\d+) updates', TEXT).groups())
+    assert cfg.train_dataloader.dataset.indices == images
+    assert cfg.val_dataloader.dataset.indices == validated
+    cfg.num_train_images = images
+    planned = make_plan(cfg, 2)
+    assert planned.updates == updates
+    assert (planned.samples_per_gpu, planned.accumulative_counts) == (2, 2)
+
+
 def test_larger_batches(here):
     rows = re.findall(
         r'^\| (\S+) \| [^|]*GPUs[^|]* \| (\S+) \| (\S+) \| (\d+) '

@@ -316,7 +316,13 @@ def test_512_images_in_one_update(images, tmp_path):
             'max_samples_per_gpu': 16,
             'train_dataloader.dataset.indices': None,
             'model.backbone.depth': 18,
-            'model.neck.in_channels': [64, 128, 256, 512],
+            'model.backbone.base_channels': 16,
+            'model.neck.in_channels': [16, 32, 64, 128],
+            'model.neck.out_channels': 32,
+            'model.rpn_head.in_channels': 32,
+            'model.rpn_head.feat_channels': 32,
+            'model.roi_head.bbox_roi_extractor.out_channels': 32,
+            'model.roi_head.bbox_head.in_channels': 32,
             'model.train_cfg.rcnn.sampler.num': 16,
         })
     Runner.from_cfg(resolve(cfg, 1)).train()

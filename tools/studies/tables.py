@@ -146,7 +146,7 @@ def modules(found: Mapping[Cell, dict]) -> str:
     for cell, result in found.items():
         for module in result['agvm']['variance']:
             rows.append([
-                cell.method,
+                ', '.join(filter(None, (cell.method, cell.tag))),
                 str(cell.batch), module,
                 *(' / '.join(
                     _short(value)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Iterator, NamedTuple
 
 import torch
-import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
@@ -79,9 +78,6 @@ def prepare(hub: Path, work_dir: Path) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
     MMLogger.get_instance('zoo', log_level=logging.ERROR)
-    # SyncBatchNorm asks for its size.
-    dist.init_process_group(
-        'gloo', store=dist.HashStore(), rank=0, world_size=1)
     use_hub(hub)
     complete_mmaction()
 

@@ -87,9 +87,13 @@ def train(work_dir, *hooks, **settings):
 
 
 def log_of(work_dir):
-    """All lines of the newest log."""
-    return max(
-        work_dir.glob('*/*.log'), key=lambda p: p.stat().st_mtime).read_text()
+    """All lines of the newest run, from its first, the environment.
+
+    MMEngine names a log by the second: two short runs can share one.
+    """
+    newest = max(
+        work_dir.glob('*/*.log'), key=lambda path: path.stat().st_mtime)
+    return newest.read_text().rpartition('System environment:')[2]
 
 
 def files(folder):

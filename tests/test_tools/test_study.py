@@ -130,6 +130,27 @@ def test_a_wrong_study_is_refused(write, wrong, message):
         read_study('missing.yaml')
 
 
+@pytest.mark.parametrize(('text', 'message'), [
+    ('', 'cannot be read as YAML: '),
+    ('[1]', 'cannot be read as YAML: '),
+    ('_base_: BASE\nruns: {pipeline: faster-rcnn}', 'runs=.* be a list'),
+    ('_base_: BASE\nruns:', 'runs=None must be a list, as in docs/study'),
+    ('_base_: BASE\nruns: [faster-rcnn]', "run 'faster-rcnn' must be a dict"),
+    ('_base_: BASE\nruns: []\nvariants:', 'variants=None must be a dict'),
+    ('_base_: BASE\nruns: []\npage: me', "page='me' must be a dict"),
+    ('_base_: BASE\nruns: []\nvariants: {}\npage: {title: T}',
+     'is without page.protocol: a study with a protocol or'),
+    ('_base_: OTHER\nruns: {batch: 8}', 'cannot be read as YAML: '),
+])
+def test_parts_of_another_form_are_refused(tmp_path, text, message):
+    path = tmp_path / 'study.yaml'
+    path.write_text(
+        text.replace('BASE', str(BASE)).replace(
+            'OTHER', str(BASE.with_name('quick.yaml'))))
+    with pytest.raises(ValueError, match=message):
+        read_study(path)
+
+
 @pytest.mark.parametrize(
     'path',
     sorted(path for path in BASE.parent.glob('*.yaml')

@@ -3,8 +3,8 @@ import math
 import re
 
 import pytest
-from studies.cells import cells, step_variances, updates_to, variances
-from studies.claims import claims
+from studies.cells import Cell, cells, step_variances, updates_to, variances
+from studies.claims import alignment, claims
 from studies.overview import write_overview
 from studies.report import write_report
 from studies.runs import Run
@@ -113,16 +113,28 @@ def test_upernets_neck_is_a_part_of_its_head(measured_at_128, verdict):
 
 
 def test_a_test_at_a_rate_no_longer_chosen_does_not_count():
-    results = [
-        result(Run('faster-rcnn', 'sgd', 8, lr, split=split), final)
-        for lr, split, final in [(0.02, 'val',
-                                  0.3), (0.04, 'val',
-                                         0.4), (0.02, 'test',
-                                                0.1), (0.04, 'test', 0.5)]
+    chosen = [
+        result(Run('faster-rcnn', 'sgd', 8, lr), final)
+        for lr, final in ((0.02, 0.3), (0.04, 0.4))
     ]
-    cell, = cells(results, 'test').values()
-    assert [r['final'] for r in cell] == [0.5]
-    assert not cells(results[:3], 'test')
+    for method in ('sgd', 'sgd-measured'):  # That was run at the other's rate.
+        old, new = [
+            result(Run('faster-rcnn', method, 8, lr, split='test'), final)
+            for lr, final in ((0.02, 0.1), (0.04, 0.5))
+        ]
+        cell, = cells([*chosen, old, new], 'test').values()
+        assert cell == [new]
+        assert not cells([*chosen, old], 'test')
+
+
+def test_a_run_that_diverged_before_agvm_began_has_no_variances(results):
+    cut = result(
+        Run('faster-rcnn', 'agvm-sgd', 128, 0.02, 9, 'test'),
+        0.0,
+        diverged=True)
+    ran = cells(results, 'test')[Cell('faster-rcnn', 'agvm-sgd', 128)]
+    assert [*alignment('sgd', [cut], [], [*ran, cut])
+            ] == [*alignment('sgd', [], [], ran)]
 
 
 def test_one_seed_decides_nothing(results):

@@ -7,6 +7,8 @@ from typing import NamedTuple, Sequence
 
 # The tag of runs with which controls are compared.
 BASELINE = 'baseline'
+# The end of the name of a method that AGVM only measures.
+MEASURED = '-measured'
 
 
 class Cell(NamedTuple):
@@ -33,8 +35,9 @@ def cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
 
     Returns:
         dict[Cell, list[dict]]: In the order of the names. Of the test split
-        without a tag, those at the learning rate that validation chooses,
-        as it may have chosen another one while it had seen less.
+        without a tag, those at the learning rate that validation chooses for
+        the method, or for the one that AGVM measures there, as it may have
+        chosen another one while it had seen less.
     """
     found: dict[Cell, list[dict]] = {}
     for result in results:
@@ -46,9 +49,11 @@ def cells(results: Sequence[dict], split: str) -> dict[Cell, list[dict]]:
     if split == 'test':
         for cell, tried in plain_cells(results, 'val').items():
             chosen = best_rate(tried)
-            found[cell] = [
-                r for r in found.get(cell, []) if r['run']['lr'] == chosen
-            ]
+            for method in (cell.method, cell.method + MEASURED):
+                own = cell._replace(method=method)
+                found[own] = [
+                    r for r in found.get(own, []) if r['run']['lr'] == chosen
+                ]
     return {cell: found[cell] for cell in sorted(found) if found[cell]}
 
 
@@ -69,7 +74,7 @@ def compared_cells(results: Sequence[dict]) -> dict[Cell, list[dict]]:
     return {
         cell: of_cell
         for cell, of_cell in plain_cells(results, 'test').items()
-        if not cell.method.endswith('-measured')
+        if not cell.method.endswith(MEASURED)
     }
 
 

@@ -9,7 +9,10 @@ from mmengine.config import Config
 
 from .runs import TRIALS, Run, is_chosen, listed, multiplied, other_method
 
-NEEDED = ('results', 'data', 'pipelines', 'methods', 'runs')  # of a study
+# What a study has, and what it may have.
+NEEDED = dict(
+    results=str, data=dict, pipelines=dict, methods=dict, runs=list)
+OPTIONAL = dict(protocol=dict, variants=dict, page=dict)
 REQUIRED = ('pipeline', 'method', 'batch', 'lr')  # of a run
 # With what its value must be.
 PROTOCOL = dict(
@@ -44,9 +47,23 @@ def check_runs(study: Config, path: str | Path) -> None:
             raise ValueError(
                 f'{path} is without {key}: a study has {", ".join(NEEDED)}, '
                 'of its own or of its _base_, as docs/study/quick.yaml')
+    for key, kind in {**NEEDED, **OPTIONAL}.items():
+        if key in study and not isinstance(study[key], kind):
+            raise ValueError(f'{path}: {key}={study[key]!r} must be a '
+                             f'{kind.__name__}, as in docs/study/bccd.yaml')
+    if 'protocol' in study or 'variants' in study:
+        for key in ('title', 'protocol'):
+            if key not in study.get('page', {}):
+                raise ValueError(
+                    f'{path} is without page.{key}: a study with a protocol '
+                    'or variants has a page of its own, as '
+                    'docs/study/bccd.yaml')
     known = [*Run.__dataclass_fields__, 'constant_scale']
     known.remove('stop_at')  # The protocol's to set.
     for entry in study.runs:
+        if not isinstance(entry, dict):
+            raise ValueError(f'{path}: the run {entry!r} must be a dict, as '
+                             '{pipeline: retinanet, method: sgd, ...}')
         left_out = [key for key in REQUIRED if key not in entry]
         if left_out:
             raise ValueError(f'{path}: the run {entry.to_dict()} is without '
@@ -168,11 +185,16 @@ def _is_right(name: str, value: Any) -> bool:
                 isinstance(end, (int, float))
                 for end in ends) and 0 < ends[0] <= ends[1]
             for ends in value.values())
+    if not isinstance(value, list):
+        return False
     if name == 'targets':
-        return value == sorted(
-            value, reverse=True) and all(0 < share < 1 for share in value)
-    return isinstance(value, list) and (name != 'compare' or all(
-        len(pair) == 2 for pair in value))
+        return bool(value) and all(
+            isinstance(share, (int, float)) and 0 < share < 1
+            for share in value) and value == sorted(value, reverse=True)
+    if name == 'compare':
+        return all(
+            isinstance(pair, list) and len(pair) == 2 for pair in value)
+    return bool(value)  # Of the reference.
 
 
 def _wrong_with(run: dict, protocol: dict) -> str:

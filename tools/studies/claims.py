@@ -11,7 +11,7 @@ import math
 import statistics
 from typing import Dict, Iterator, List, NamedTuple, Sequence
 
-from .cells import BASELINE, Cell, cells, variances
+from .cells import BASELINE, MEASURED, Cell, cells, variances
 from .paired import LEVEL, Paired, holm, paired
 from .tables import percent, with_deviation
 
@@ -94,7 +94,7 @@ def _compared_claims(results: Sequence[dict],
         return found.get(Cell(pipeline, method, batch, tag), [])
 
     for optimizer in OPTIMIZERS:
-        before = [at(f'{optimizer}-measured', b) for b in (small, large)]
+        before = [at(optimizer + MEASURED, b) for b in (small, large)]
         if any(before):
             yield from alignment(optimizer, *before,
                                  at(f'agvm-{optimizer}', large))
@@ -136,6 +136,10 @@ def alignment(optimizer: str, small: Sequence[dict], large: Sequence[dict],
     Yields:
         Claim: In the order of the paper.
     """
+    # One that diverged before AGVM began has measured nothing.
+    small, large, with_agvm = (
+        [result for result in of_cell if result['agvm'].get('variance')]
+        for of_cell in (small, large, with_agvm))
     yield _spread(
         f'variances are aligned at a small batch ({optimizer})',
         small,

@@ -5,10 +5,8 @@ import math
 import statistics
 from typing import Dict, List, Sequence
 
-from .cells import Cell, updates_to
+from .cells import MEASURED, Cell, updates_to
 
-# The end of the name of a method that AGVM only measures.
-MEASURED = '-measured'
 Finals = Dict[Cell, List[dict]]
 
 

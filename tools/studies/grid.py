@@ -31,7 +31,9 @@ def read_study(path: str | Path) -> Config:
                                 'docs/study/quick.yaml')
     try:
         study = Config.fromfile(path)
-    except (OSError, YAMLError) as error:  # OSError: MMEngine's, of a suffix.
+    # OSError is MMEngine's, of a suffix, AttributeError that of a file without
+    # keys, and TypeError that of a key that its _base_ has in another form.
+    except (OSError, YAMLError, AttributeError, TypeError) as error:
         raise ValueError(f'{path} cannot be read as YAML: '
                          f'{" ".join(str(error).split())}') from error
     check_runs(study, path)

@@ -27,9 +27,10 @@ variances: the largest module's over the smallest's, in the first half of a
 training, where within twice is aligned. Then of mAP, PQ or mIoU in percent:
 AGVM with SGD against sgd, lars and lamb, AGVM with AdamW against adamw, with
 the p-value of a paired t-test over seeds in brackets, corrected for the number
-of tests of the pipeline by Holm's method; 0.05 or more is undecided. Rates are
-the best ones, if none is named; 36 epochs have three times the updates. Behind
-± stands the deviation over seeds.
+of tests of the pipeline by Holm's method, those of a claim on AGVM's own
+settings apart from the others; 0.05 or more is undecided. Rates are the best
+ones, if none is named; 36 epochs have three times the updates. Behind ± stands
+the deviation over seeds.
 """
 HOW = """\
 ## How it was made

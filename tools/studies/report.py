@@ -32,8 +32,9 @@ Every batch sees as many images. Learning rates were chosen on a validation
 split; what is compared is the test split, with other seeds. Metrics are box
 mAP (Faster R-CNN), mask mAP (Mask R-CNN), PQ and mIoU, in percent, with the
 standard deviation over seeds. A claim is decided by a paired t-test over the
-seeds, at p < 0.05 after Holm's correction for the tests of the pipeline: with
-three seeds only a difference far above their scatter is.
+seeds, at p < 0.05 after Holm's correction for the tests of the pipeline (those
+of a claim on AGVM's own settings apart from the others): with three seeds only
+a difference far above their scatter is.
 """
 TABLES = """\
 # A study on Digits: tables

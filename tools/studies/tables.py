@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,6 +29,25 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """
     lines = [head, ['---'] * len(head), *rows]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def by_batch(found: Mapping[Cell, Any], shown: Callable[[Cell, Any],
+                                                        str]) -> str:
+    """A row a method and a column a batch.
+
+    Args:
+        found (Mapping[Cell, Any]): What there is of each cell.
+        shown (Callable): Says it in a few words.
+    """
+    batches = sorted({cell.batch for cell in found})
+    rows = []
+    for method in dict.fromkeys(cell.method for cell in found):
+        of = {c.batch: c for c in found if c.method == method}
+        rows.append([
+            method,
+            *(shown(of[b], found[of[b]]) if b in of else '' for b in batches)
+        ])
+    return table(['method', *(f'batch {batch}' for batch in batches)], rows)
 
 
 def percent(value: float) -> str:
@@ -82,21 +101,9 @@ def same_rate(results: Sequence[dict]) -> str:
 
 def finals(results: Sequence[dict]) -> str:
     """Each method's metric at each batch, on the test split."""
-    found = compared_cells(results)
-    batches = sorted({cell.batch for cell in found})
-    rows = []
-    for method in dict.fromkeys(cell.method for cell in found):
-        row = [method]
-        for batch in batches:
-            of_cell = next((v for k, v in found.items()
-                            if k.method == method and k.batch == batch), None)
-            if of_cell is None:
-                row.append('')
-            else:
-                row.append(f'{with_deviation(of_cell)}, at '
-                           f'{of_cell[0]["run"]["lr"]:g}')
-        rows.append(row)
-    return table(['method', *(f'batch {batch}' for batch in batches)], rows)
+    return by_batch(
+        compared_cells(results), lambda _, of_cell:
+        f'{with_deviation(of_cell)}, at {of_cell[0]["run"]["lr"]:g}')
 
 
 def mean_updates(results: Sequence[dict], target: float) -> dict[Cell, float]:
@@ -109,17 +116,9 @@ def mean_updates(results: Sequence[dict], target: float) -> dict[Cell, float]:
 
 def to_target(results: Sequence[dict], target: float) -> str:
     """Updates to a target metric."""
-    found = mean_updates(results, target)
-    batches = sorted({cell.batch for cell in found})
-    rows = []
-    for method in dict.fromkeys(cell.method for cell in found):
-        by_batch = {k.batch: v for k, v in found.items() if k.method == method}
-        rows.append([
-            method, *('' if batch not in by_batch else 'never' if math.isinf(
-                by_batch[batch]) else f'{by_batch[batch]:.0f}'
-                      for batch in batches)
-        ])
-    return table(['method', *(f'batch {batch}' for batch in batches)], rows)
+    return by_batch(
+        mean_updates(results, target), lambda _, updates: 'never'
+        if math.isinf(updates) else f'{updates:.0f}')
 
 
 def controls(results: Sequence[dict]) -> str:

@@ -5,9 +5,9 @@ import math
 import statistics
 from typing import Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
-from .cells import updates_to
+from .cells import MEASURED, updates_to
 from .claims import alignment
-from .finals import MEASURED, of_method, reached, with_variances
+from .finals import of_method, reached, with_variances
 from .paired import LEVEL, Paired, holm, paired
 from .protocol import Protocol
 from .tables import percent
@@ -67,7 +67,7 @@ def target_claims(protocol: Protocol, pipeline: str) -> Iterator[Tested]:
         if len(before) < 2:
             continue
         small, large = min(before), max(before)
-        after = with_variances(of_method(finals, ours)).get(large, [])
+        after = of_method(finals, ours).get(large, [])
         for claim in alignment(rival, before[small], before[large], after):
             yield Tested(claim.text, claim.found, '', claim.verdict, '')
     yield from tested(
@@ -128,12 +128,15 @@ def _by_seed(of_cell: Sequence[dict]) -> BySeed:
 
 def _of_updates(batch: int, ours: str, rival: str, our: BySeed, their: BySeed,
                 targets: Sequence[float]) -> Comparison:
-    """To the highest target that every run of both reached."""
+    """To the highest target that every run of both reached.
+
+    If there is none, how many runs reached the lowest.
+    """
     both = [*our.values()], [*their.values()]
     target = next((target for target in targets
                    if all(len(reached(of, target)) == len(of)
                           for of in both)), None)  # yapf: disable
-    shown = targets[0] if target is None else target
+    shown = targets[-1] if target is None else target
     text = (f'at batch {batch} {ours} needs fewer updates than {rival} to '
             f'{percent(shown)}')
     if target is None:

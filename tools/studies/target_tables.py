@@ -3,17 +3,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Callable, Sequence
+from typing import Sequence
 
 from .cells import Cell, updates_to
 from .finals import Finals, mean_updates, of_method, plain, reached
 from .protocol import Protocol
-from .tables import percent, table
+from .tables import by_batch, percent, table
 
 
 def final_metrics(finals: Finals) -> str:
     """Each method's metric at each batch, on the test split."""
-    return _by_batch(plain(finals), _tested)
+    return by_batch(plain(finals), _tested)
 
 
 def updates_to_target(finals: Finals, target: float) -> str:
@@ -38,7 +38,7 @@ def updates_to_target(finals: Finals, target: float) -> str:
             text += f', {100 * least * small / images:.0f}%'
         return f'{text})'
 
-    return _by_batch(found, shown)
+    return by_batch(found, shown)
 
 
 def trials_table(protocol: Protocol, pipeline: str) -> str:
@@ -149,16 +149,3 @@ def _tested(cell: Cell, of_cell: Sequence[dict]) -> str:
         text += f' ({diverged} diverged)'
     run = of_cell[0]['run']
     return f'{text}, at {run["lr"]:g} and {run["updates"]} updates'
-
-
-def _by_batch(found: Finals, shown: Callable[[Cell, list[dict]], str]) -> str:
-    """A row a method and a column a batch."""
-    batches = sorted({cell.batch for cell in found})
-    rows = []
-    for method in dict.fromkeys(cell.method for cell in found):
-        of_batches = {c.batch: c for c in found if c.method == method}
-        rows.append([
-            method, *(shown(of_batches[batch], found[of_batches[batch]])
-                      if batch in of_batches else '' for batch in batches)
-        ])
-    return table(['method', *(f'batch {batch}' for batch in batches)], rows)

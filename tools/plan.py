@@ -17,7 +17,8 @@ from command_line.console import new_console
 from command_line.outputs import writing
 from command_line.refusals import one_line, raised_by_us
 from mmengine.config import Config
-from plans.agvm import agvm_options, doubts, measured_updates
+from plans.agvm import agvm_options, measured_updates
+from plans.doubts import doubts
 from plans.lines import lines_of
 from plans.memory import OF_MICRO_BATCH, describe_memory
 from plans.noise import noise_table
@@ -243,9 +244,8 @@ def _print_plan(console: Console, cfg: Config,
         console.print(verdict)
     if found_later:
         console.print(FOUND_LATER)
-    for name in wrappers_of(cfg):
-        for doubt in doubts(cfg, plan, name):
-            console.print(doubt)
+    for doubt in doubts(cfg, plan):
+        console.print(doubt)
 
 
 if __name__ == '__main__':

@@ -115,6 +115,10 @@ def clipping(optim_wrapper: OptimWrapper,
         first, last = clip_grad_range
         if not first <= update < last:
             optim_wrapper.clip_grad_kwargs = None
+        if update >= last and kwargs is not None:
+            # Or every line of the log to come would repeat the last norms.
+            optim_wrapper.message_hub.log_scalars.pop(
+                f'train/{optim_wrapper.grad_name}', None)
     try:
         yield
     finally:

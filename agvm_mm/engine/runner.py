@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 import os
 from typing import Any
 
@@ -27,10 +28,12 @@ from agvm_mm.compat.checkpoint import (
 )
 from agvm_mm.compat.current import make_current
 from agvm_mm.compat.flexible_runner import BeginsBeforeLoading
+from agvm_mm.large_batch.doubts import warm_up_doubts
 from agvm_mm.large_batch.empty_dataset import explain_empty
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
 from agvm_mm.large_batch.micro_batches import described
 from agvm_mm.large_batch.settings import (
+    counts_updates,
     finds_samples,
     type_name,
     with_agvm,
@@ -140,9 +143,16 @@ class _TotalBatchMixin:
         return super().train()  # type: ignore[misc]
 
     def build_train_loop(self, loop: Any) -> Any:
-        """The base class's; a dataset without an image is told."""
+        """The base class's; what misses an image or a rate is told."""
         with explain_empty('train_dataloader'):
-            return super().build_train_loop(loop)  # type: ignore[misc]
+            built = super().build_train_loop(loop)  # type: ignore[misc]
+        if counts_updates(self.cfg):  # type: ignore[attr-defined]
+            for doubt in warm_up_doubts(
+                    self.cfg,  # type: ignore[attr-defined]
+                    built.max_iters,
+                    built.max_epochs):
+                print_log(doubt, 'current', logging.WARNING)
+        return built
 
     def build_val_loop(self, loop: Any) -> Any:
         """The base class's; a dataset without an image is told."""

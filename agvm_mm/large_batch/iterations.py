@@ -7,8 +7,16 @@ from mmengine.config import Config, ConfigDict
 
 from .hook_counts import multiply, rescale_hooks, step_by_update
 from .model_counts import rescale_model
-from .settings import counts_updates, schedulers_of, type_name, wrappers_of
+from .settings import (
+    as_count,
+    counts_updates,
+    schedulers_of,
+    type_name,
+    wrappers_of,
+)
 
+# Logged once an update, where all else that is averaged is at each iteration.
+GRAD_NORM = 'grad_norm'
 LOOP_COUNTS = ('max_iters', 'val_interval', 'val_begin')
 
 
@@ -101,8 +109,13 @@ def rescale_loop(cfg: Config, to: int, of: int) -> None:
     for key in LOOP_COUNTS:
         multiply(loop, key, to, of, 1000 if key == 'val_interval' else None)
     if loop.get('dynamic_intervals'):
-        loop.dynamic_intervals = [[math.ceil(n * to / of) for n in pair]
-                                  for pair in loop.dynamic_intervals]
+        # MMEngine takes tuples, and a milestone is the first iteration behind
+        # it, counted from 1.
+        loop.dynamic_intervals = [
+            (math.ceil((begin - 1) * to / of) + 1,
+             math.ceil(interval * to / of))
+            for begin, interval in loop.dynamic_intervals
+        ]
 
 
 def rescale(cfg: Config, accumulation: int, earlier: int) -> None:
@@ -129,6 +142,19 @@ def rescale(cfg: Config, accumulation: int, earlier: int) -> None:
             f'log_processor={log!r} averages over iterations, and is built '
             'already, so that it cannot be set to '
             f'accumulative_counts={accumulation}: state it as a dict')
+    updates = as_count(log.get('window_size', 10)) // earlier
     multiply(log, 'window_size', accumulation, earlier, 10)
-    for window in log.get('custom_cfg') or []:
-        multiply(window, 'window_size', accumulation, earlier)
+    windows = log.get('custom_cfg') or []
+    for window in windows:
+        if window.get('data_src') != GRAD_NORM:
+            multiply(window, 'window_size', accumulation, earlier)
+    clips = any(of.get('clip_grad') for of in wrappers_of(cfg).values())
+    told = [window.get('data_src') for window in windows]
+    # Another class may take no custom_cfg.
+    if (clips and GRAD_NORM not in told
+            and type_name(log) in ('', 'LogProcessor')):
+        log.custom_cfg = [
+            *windows,
+            ConfigDict(
+                data_src=GRAD_NORM, method_name='mean', window_size=updates)
+        ]

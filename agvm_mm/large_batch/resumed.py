@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -34,11 +35,16 @@ def settle_position(runner: Runner, checkpoint: dict, counts: int) -> None:
     Args:
         runner (Runner): That goes on from the checkpoint.
         checkpoint (dict): Of a run with a total batch, of one that was split
-            by hand, or of MMEngine's own. Its meta data are changed.
+            by hand, or of MMEngine's own. Its meta data are changed, and the
+            state of schedulers that counted micro-batches.
         counts (int): Micro-batches of one update.
     """
     meta = checkpoint['meta']
-    meta['iter'] = _updates_done(checkpoint) * counts
+    updates = _updates_done(checkpoint)
+    if 'updates' not in meta and meta['iter'] != updates:
+        _count_updates(runner.param_schedulers,
+                       checkpoint.get('param_schedulers'), updates)
+    meta['iter'] = updates * counts
     by_epoch = isinstance(runner.train_loop, TotalBatchEpochLoop)
     total, earlier = (of.get('total_batch_size') for of in (runner.cfg, meta))
     if earlier not in (None, total):
@@ -58,6 +64,26 @@ def _updates_done(checkpoint: dict) -> int:
         return agvm['updates']
     stated = STATED.search(str(meta.get('cfg')))
     return math.ceil(meta['iter'] / (int(stated[1]) if stated else 1))
+
+
+def _count_updates(ours: Any, states: Any, updates: int) -> None:
+    """Give schedules that counted micro-batches the counts of this run's."""
+    if isinstance(states, dict):  # Of several optimizer wrappers.
+        for name, of_wrapper in states.items():
+            _count_updates((ours or {}).get(name), of_wrapper, updates)
+        return
+    for own, state in zip(ours or [], states or []):
+        if (state['by_epoch'] or own.by_epoch
+                or getattr(own, 'need_val_args', False)):
+            continue
+        stated = own.state_dict()
+        for key in ('_last_value', 'base_values'):
+            stated.pop(key, None)
+        within = min(max(updates + 1, own.begin), own.end)
+        state.update(
+            stated,
+            _global_step=updates + 1,
+            last_step=within - own.begin - 1)
 
 
 def _begin_other_epoch(meta: dict, length: int, counts: int) -> None:

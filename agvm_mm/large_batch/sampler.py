@@ -50,11 +50,13 @@ class TotalBatchSampler(Sampler):
             to True.
         seed (int, optional): Of the orders. Defaults to None, one that all
             processes agree on.
-        by_shape (bool): Whether wide images come after the others in each
-            update, so that a micro-batch, but for one, is of one kind and
-            needs little padding. The dataset tells by ``get_data_info``, as
-            for mmdet's ``AspectRatioBatchSampler``, which groups the images
-            of each rank, and so changes the updates. Defaults to False.
+        by_shape (bool): Whether the wide images of an update, and the others,
+            are kept together, so that a micro-batch, but for one, is of one
+            kind and needs little padding; which micro-batch has which is
+            drawn anew in each update. The dataset tells by
+            ``get_data_info``, as for mmdet's ``AspectRatioBatchSampler``,
+            which groups the images of each rank, and so changes the updates.
+            Defaults to False.
         seeded (bool): Whether a sample's random numbers (of Python, NumPy and
             torch) depend on nothing but the seed, the epoch and its place in
             that. Then the dataset hands out batches by a ``__getitems__`` that
@@ -159,8 +161,23 @@ class TotalBatchSampler(Sampler):
                     for place, index in enumerate(update, number * total)
                 ]
             if self.by_shape:
-                update.sort(key=self._is_wide)
+                update = self._by_shape(update, number)
             yield update
+
+    def _by_shape(self, update: list[int], number: int) -> list[int]:
+        """An update whose micro-batches, but for one, are of one shape.
+
+        In the order of the shapes the first ranks would have the tall images
+        of every update, and so would the first half of the replicas, and the
+        larger ones of uneven micro-batches.
+        """
+        sizes = self.sizes
+        generator = torch.Generator()
+        generator.manual_seed(self.seed + self.epoch * self.updates + number)
+        places = torch.randperm(len(sizes), generator=generator).tolist()
+        images = iter(sorted(update, key=self._is_wide))
+        dealt = {i: list(itertools.islice(images, sizes[i])) for i in places}
+        return [index for i in range(len(sizes)) for index in dealt[i]]
 
     def _order(self, epoch: int) -> Sequence[int]:
         if not self.shuffle:

@@ -123,13 +123,13 @@ def test_loops_hooks_and_models():
             dict(type='EMAHook', ema_type='ExpMomentumEMA', gamma=2000),
             dict(type='MeanTeacherHook'),
         ])  # yapf: disable
-    cfg.train_cfg.dynamic_intervals = [[1200, 40]]
+    cfg.train_cfg.dynamic_intervals = [(1200, 40)]
     scaled, _ = at_batch(cfg, 128)
     assert scaled.train_cfg == dict(
         type='IterBasedTrainLoop',
         max_iters=400,
         val_interval=40,
-        dynamic_intervals=[[300, 10]])
+        dynamic_intervals=[(301, 10)])
     assert scaled.default_hooks.checkpoint.interval == 40
     assert scaled.default_hooks.logger.interval == 50
     assert scaled.model.head.warmup_iters == 2500

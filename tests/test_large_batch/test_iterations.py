@@ -1,6 +1,8 @@
 """What counts iterations counts updates, by way of resolve."""
 import pytest
 from mmengine.config import Config
+from mmengine.registry import LOG_PROCESSORS
+from mmengine.runner.utils import calc_dynamic_intervals
 
 from agvm_mm.large_batch import resolve, warm_up_updates
 from agvm_mm.large_batch.plan import make_plan
@@ -21,7 +23,7 @@ def config(**more):
                 max_iters=100,
                 val_interval=10,
                 val_begin=30,
-                dynamic_intervals=[[50, 5]]),
+                dynamic_intervals=[(50, 5)]),
             optim_wrapper=dict(
                 type='AGVMOptimWrapper',
                 agvm=dict(begin=20, end=90),
@@ -60,7 +62,7 @@ def test_resolve_rescales_what_counts_iterations():
     assert cfg.train_cfg.max_iters == 400
     assert cfg.train_cfg.val_interval == 40
     assert cfg.train_cfg.val_begin == 120
-    assert cfg.train_cfg.dynamic_intervals == [[200, 20]]
+    assert cfg.train_cfg.dynamic_intervals == [(197, 20)]
     assert cfg.default_hooks.logger.interval == 20
     assert cfg.default_hooks.checkpoint.interval == 100
     assert cfg.log_processor.window_size == 80
@@ -88,6 +90,37 @@ def test_resolve_rescales_what_counts_iterations():
     assert cfg.param_scheduler[1].end == 100
     assert cfg.default_hooks.param_scheduler == dict(
         type='UpdateParamSchedulerHook', accumulative_counts=4)
+
+
+def test_the_norms_of_gradients_are_averaged_over_updates():
+    """MMEngine logs them once an update, and losses at each iteration."""
+    cfg = config()
+    cfg.optim_wrapper.clip_grad = dict(max_norm=1.)
+    cfg.log_processor.custom_cfg.pop()
+    for world_size, window in ((4, 80), (1, 320), (8, 40), (16, 20)):
+        cfg = resolve(cfg, world_size)
+        assert cfg.log_processor.window_size == window
+        assert cfg.log_processor.custom_cfg[1:] == [
+            dict(data_src='grad_norm', method_name='mean', window_size=20)
+        ]
+    LOG_PROCESSORS.build(dict(cfg.log_processor, type='LogProcessor'))
+    # What a user states of them is of updates already.
+    cfg = config()
+    cfg.optim_wrapper.clip_grad = dict(max_norm=1.)
+    own = dict(data_src='grad_norm', method_name='max', window_size=7)
+    cfg.log_processor.custom_cfg = [own]
+    assert resolve(cfg, 1).log_processor.custom_cfg == [own]
+
+
+def test_validation_intervals_change_at_an_update():
+    """As with the whole batch at once: from the 50th update on."""
+    cfg = config()
+    for world_size, begin, interval in ((16, 50, 5), (4, 197, 20),
+                                        (8, 99, 10), (4, 197, 20)):
+        cfg = resolve(cfg, world_size)
+        assert calc_dynamic_intervals(
+            interval * 2, cfg.train_cfg.dynamic_intervals) == (
+                [0, begin], [interval * 2, interval])
 
 
 def test_a_count_may_be_written_as_1e4():

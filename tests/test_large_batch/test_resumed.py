@@ -114,6 +114,20 @@ def test_a_plain_checkpoint_of_micro_batches_counts_updates(tmp_path):
         dict(meta=dict(iter=12), optimizer=dict(agvm=dict(updates=3)))) == 3
 
 
+def test_a_schedule_of_micro_batches_goes_on_in_updates(tmp_path):
+    whole = train(config(tmp_path / 'whole', True, 12), 'whole')
+    by_hand = plain(config(tmp_path, True, 12), accumulative_counts=4)
+    by_hand.train_dataloader.batch_size = 2
+    by_hand.param_scheduler[0].end, by_hand.train_cfg.max_iters = 80, 24
+    by_hand.default_hooks.checkpoint.interval = 12
+    before = train(by_hand, 'by_hand')
+    steps = train(config(tmp_path, True, 12), 'ours', resume=True)
+    assert steps.began == (0, 12)
+    # From the rate that the other had: its warm-up has 79 steps and not 76.
+    assert before.lrs[-1] < steps.lrs[0] < steps.lrs[-1]
+    assert steps.lrs == pytest.approx(whole.lrs[6:], rel=0.04)
+
+
 def test_another_total_batch(tmp_path, warnings):
     train(config(tmp_path / 'iters', True, 6), 'first')
     steps = train(

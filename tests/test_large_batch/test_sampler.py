@@ -148,6 +148,28 @@ def test_micro_batches_are_of_one_shape_but_for_one_in_an_update():
         assert {False} in kinds
 
 
+class MostlyTall(Shapes):
+    """400 images, of which every fourth is wide."""
+
+    def __len__(self):
+        return 400
+
+    def get_data_info(self, index):
+        return dict(width=4, height=5 if index % 4 else 3)
+
+
+def test_no_rank_has_the_images_of_one_shape():
+    """Nor has one half of the replicas more of them than the other."""
+    sampler = TotalBatchSampler(
+        MostlyTall(), 16, 2, seed=3, by_shape=True, endless=True)
+    for updates in zip(*updates_of(sampler, 8, 200)):  # Of one rank, each.
+        images = [
+            image for update in updates for batch in update for image in batch
+        ]
+        share = sum(image % 4 > 0 for image in images) / len(images)
+        assert 0.65 < share < 0.85
+
+
 @DATASETS.register_module()
 class ToyData(torch.utils.data.Dataset):
     """As many samples as images; sample i is drawn from the seed i."""

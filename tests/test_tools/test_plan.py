@@ -65,6 +65,9 @@ def test_begin(plan):
                   'optim_wrapper.agvm.end=400')
     assert ('AGVM will do nothing: agvm.begin=500, but agvm.end or the end '
             'of the training is 400.') in output
+    output = plan('--gpus', 8, '--cfg-options', 'train_cfg.max_epochs=1')
+    assert ('The warm-up of param_scheduler ends at update 155, and the run '
+            'at 77, so') in output
     output = plan('--gpus', 8, '--cfg-options', f'{BEGIN}auto')
     assert ('from update 255 on (the end of the warm-up + 100), measures one '
             'in 5: 134 times') in output

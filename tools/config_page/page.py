@@ -54,7 +54,9 @@ window). LARS and LAMB come from the library
 [pytorch-optimizer](https://pypi.org/project/pytorch-optimizer/), which you
 install for them: `pip install 'pytorch-optimizer>=4.1'`. The paper does not
 give its learning rates for most rows, nor any setting of LARS and LAMB: those
-here are starting points, by the rule given, and were not tuned.
+here are starting points, by the rule given, and were not tuned. Another
+warm-up of a COCO schedule, of N updates, changes two settings of its
+`ExponentialLR`: `gamma=1000**(1 / N)` and `end=N + 1`.
 
 Below the tables stands where their numbers are from. What is neither the
 paper's nor official is ours, after what is named. Where both report a result,

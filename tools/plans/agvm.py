@@ -3,12 +3,11 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from agvm_mm.engine.begin import in_warm_up, nothing_measured
 from agvm_mm.engine.options import checked_options
 from agvm_mm.large_batch.plan import Plan
 from agvm_mm.large_batch.settings import wrappers_of
 from agvm_mm.large_batch.total_batch import fit
-from agvm_mm.large_batch.warmup import auto_begin, warm_up_updates
+from agvm_mm.large_batch.warmup import auto_begin
 
 
 def agvm_options(cfg: Config,
@@ -50,32 +49,16 @@ def measured_updates(plan: Plan, options: dict) -> int:
         options (dict): From :func:`agvm_options`.
     """
     return len(
-        range(options['begin'], _end(plan, options), options['interval']))
+        range(options['begin'], stops_at(plan, options), options['interval']))
 
 
-def doubts(cfg: Config, plan: Plan, name: str | None) -> list[str]:
-    """What in AGVM's options is allowed, and hardly meant.
+def stops_at(plan: Plan, options: dict) -> int:
+    """The first update that AGVM leaves alone again.
 
     Args:
-        cfg (Config): The config.
-        plan (Plan): Its plan.
-        name (str, optional): See :func:`agvm_options`.
+        plan (Plan): The plan.
+        options (dict): From :func:`agvm_options`.
     """
-    options = agvm_options(cfg, plan, name)
-    if options is None:
-        return []
-    counts = plan.accumulative_counts
-    warm_up = warm_up_updates(
-        fit(cfg, plan.world_size), plan.updates_per_epoch
-        and plan.updates_per_epoch * counts, counts, name)
-    return [
-        *in_warm_up(options['begin'], warm_up),
-        *nothing_measured(options['begin'], _end(plan, options)),
-    ]
-
-
-def _end(plan: Plan, options: dict) -> int:
-    """The first update that AGVM leaves alone again."""
     if options['end'] is None:
         return plan.updates
     return min(plan.updates, options['end'])

@@ -5,7 +5,8 @@ Importing this package registers ``AGVMOptimWrapper``, ``AGVMAmpOptimWrapper``,
 total batch (``TotalBatchRunner``, ``TotalBatchFlexibleRunner``,
 ``TotalBatchSizeHook``, ``TotalBatchSampler``, ``UpdateParamSchedulerHook``)
 and what lets a run be cut (``PreemptionHook``, ``SafeCheckpointHook``,
-``WatchdogHook``) with MMEngine. It does nothing else.
+``ResumedEarlyStoppingHook``, ``WatchdogHook``) with MMEngine. It does nothing
+else.
 """
 from .algorithm.partition import partition_parameters
 from .compat.fsdp_strategy import AGVMFSDPStrategy
@@ -19,6 +20,7 @@ from .large_batch import (
     UpdateParamSchedulerHook,
 )
 from .recovery.checkpoint_hook import SafeCheckpointHook
+from .recovery.early_stopping import ResumedEarlyStoppingHook
 from .recovery.preemption import PreemptionHook
 from .recovery.watchdog import WatchdogHook
 
@@ -26,7 +28,8 @@ __version__ = '0.1.0'
 
 __all__ = [
     'AGVMAmpOptimWrapper', 'AGVMFSDPStrategy', 'AGVMOptimWrapper',
-    'AGVMOptimWrapperConstructor', 'PreemptionHook', 'SafeCheckpointHook',
+    'AGVMOptimWrapperConstructor', 'PreemptionHook',
+    'ResumedEarlyStoppingHook', 'SafeCheckpointHook',
     'TotalBatchFlexibleRunner', 'TotalBatchRunner', 'TotalBatchSampler',
     'TotalBatchSizeHook', 'UpdateParamSchedulerHook', 'WatchdogHook',
     'partition_parameters', 'register_configs'

@@ -27,7 +27,7 @@ from agvm_mm.compat.checkpoint import (
     check_checkpoint,
 )
 from agvm_mm.compat.current import make_current
-from agvm_mm.compat.flexible_runner import BeginsBeforeLoading
+from agvm_mm.compat.flexible_runner import CheckpointsAsRunner
 from agvm_mm.large_batch.doubts import warm_up_doubts
 from agvm_mm.large_batch.empty_dataset import explain_empty
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
@@ -238,7 +238,7 @@ class TotalBatchRunner(_TotalBatchMixin, Runner):
 
 
 @RUNNERS.register_module()
-class TotalBatchFlexibleRunner(_TotalBatchMixin, BeginsBeforeLoading,
+class TotalBatchFlexibleRunner(_TotalBatchMixin, CheckpointsAsRunner,
                                FlexibleRunner):
     """MMEngine's ``FlexibleRunner`` with the total batch of its config."""
 

@@ -57,6 +57,7 @@ HOOKS = {
     'PreemptionHook': BY_UPDATE,
     'PrepareTTAHook': NONE,
     'ProfilerHook': EVERY,
+    'ResumedEarlyStoppingHook': NONE,
     'RuntimeInfoHook': EVERY,
     'SafeCheckpointHook': SCALED,
     'SeededUpdatesHook': EVERY,

@@ -13,7 +13,9 @@ RECOVERY: dict[str, str] = {
     'watchdog': 'WatchdogHook',
 }
 # The same of hooks that take the place of one of MMEngine's.
-REPLACED = dict(checkpoints=('CheckpointHook', 'SafeCheckpointHook'))
+REPLACED = dict(
+    checkpoints=('CheckpointHook', 'SafeCheckpointHook'),
+    early_stopping=('EarlyStoppingHook', 'ResumedEarlyStoppingHook'))
 
 
 def add_recovery_hooks(cfg: Config) -> None:

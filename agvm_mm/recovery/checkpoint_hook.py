@@ -5,9 +5,7 @@ under its final name, and empties ``last_checkpoint`` before it fills it anew.
 """
 from __future__ import annotations
 
-import hashlib
 import os
-import pickle
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,13 @@ from typing import Any
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner, save_checkpoint
+from mmengine.runner import Runner
 
-from agvm_mm.compat.checkpoint import load, refusal
-
-from .files import begun, drop, drop_begun, put_in_place
+from .files import drop, drop_begun
 from .history import bound_history
 from .log_writing import outlive_lost_lines
+from .publishing import publish
+from .resumable import warn_if_unreadable
 from .resuming import settle_resume
 from .saving import NotSavedError, name_latest, save_whole, saves_files
 
@@ -46,6 +44,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     _saves_files = False
     _tried = False
+    _lost: tuple[int, dict] | None = None  # step and meta, not saved
 
     def before_run(self, runner: Runner) -> None:
         """Choose what to go on from, which MMEngine's ``Runner`` then loads.
@@ -75,6 +74,33 @@ class SafeCheckpointHook(CheckpointHook):
         bound_history(runner)
         outlive_lost_lines(runner)
 
+    def after_train(self, runner: Runner) -> None:
+        """Publish, once a last checkpoint that was not saved is tried again.
+
+        Args:
+            runner (Runner or FlexibleRunner): The run.
+        """
+        if self._ends_unsaved(runner):
+            self._save_checkpoint_with_step(runner, *self._lost)
+        if self._ends_unsaved(runner) and is_main_process():
+            runner.logger.error(
+                'What the training ended with could not be saved in '
+                f'{self.out_dir}: make room there, and --resume trains again '
+                'what came after the checkpoint before it')
+        if self._saves_files and self.last_ckpt is None and runner._resume:
+            # It was cut after its last checkpoint.
+            self.last_ckpt = self._here(
+                runner.message_hub.get_info('last_ckpt'))
+        super().after_train(runner)
+
+    def _ends_unsaved(self, runner: Runner) -> bool:
+        return self._lost is not None and self._lost[1]['iter'] == runner.iter
+
+    def _here(self, path: str | None) -> str | None:
+        """A checkpoint of this run's own folder, if it is there."""
+        own = path and os.path.join(self.out_dir, os.path.basename(path))
+        return own if own and os.path.exists(own) else None
+
     def _take_over_bests(self, runner: Runner) -> None:
         """Look for the best checkpoints in this run's own folder.
 
@@ -88,10 +114,7 @@ class SafeCheckpointHook(CheckpointHook):
         for key in self.key_indicators if self.save_best else ():
             only = len(self.key_indicators) == 1
             name = 'best_ckpt' if only else f'best_ckpt_{key}'
-            best = hub.pop_info(name)
-            if best is not None:
-                best = os.path.join(self.out_dir, os.path.basename(best))
-                best = best if os.path.exists(best) else None
+            best = self._here(hub.pop_info(name))
             if best is not None:
                 hub.update_info(name, best)
             if only:
@@ -105,6 +128,7 @@ class SafeCheckpointHook(CheckpointHook):
         if not self._saves_files:
             super()._save_checkpoint_with_step(runner, step, meta)
             return
+        self._lost = step, dict(meta)
         name = self.filename_tmpl.format(step)
         path = os.path.join(self.out_dir, name)
         kept = list(getattr(self, 'keep_ckpt_ids', ()))
@@ -124,6 +148,7 @@ class SafeCheckpointHook(CheckpointHook):
             **self.args)
         if not saved:
             return
+        self._lost = None
         self.last_ckpt = path
         if is_main_process():
             name_latest(runner, path)
@@ -186,22 +211,7 @@ class SafeCheckpointHook(CheckpointHook):
         if not self._saves_files:
             super()._publish_model(runner, ckpt_path)
             return
-        from agvm_mm.compat.shards import load_whole  # It is heavy.
-
-        path = Path(ckpt_path)
-        whole = load_whole(path)
-        kept = {k: whole[k] for k in whole if k in self.published_keys}
-        sha = hashlib.sha256(pickle.dumps(kept)).hexdigest()
-        target = path.with_name(f'{path.stem}-{sha[:8]}.pth')
-        try:
-            save_checkpoint(kept, str(begun(target)))
-            put_in_place(target)
-        except OSError as error:
-            drop(begun(target))
-            runner.logger.warning(f'{path} was not published '
-                                  f'({error.strerror or error})')
-            return
-        runner.logger.info(f'{path} is published to {target}')
+        publish(Path(ckpt_path), self.published_keys, runner.logger)
 
     def _save(self, runner: Runner, name: str, info: dict[str, Any],
               **settings: Any) -> bool:
@@ -230,18 +240,9 @@ class SafeCheckpointHook(CheckpointHook):
             return False
         if is_main_process() and not self._tried:
             self._tried = True
-            self._try(runner, os.path.join(self.out_dir, name))
+            warn_if_unreadable(
+                os.path.join(self.out_dir, name), runner.logger)
         return True
-
-    def _try(self, runner: Runner, path: str) -> None:
-        """Warn of a run that could not be resumed, while it is young."""
-        try:
-            load(path)
-        except Exception as error:  # Whatever its content may cause.
-            runner.logger.warning(refusal(error, path))
-            runner.logger.warning(
-                'So no run could go on from what this one saves: keep it out '
-                'of the metainfo, the message hub and the optimizer')
 
     @master_only
     def _remove(self, path: str) -> None:

@@ -9,7 +9,7 @@ from typing import Iterable, NamedTuple
 from agvm_mm.compat.checkpoint import check_checkpoint, load
 
 from .files import POINTER
-from .resumable import is_resumable
+from .resumable import is_resumable, lacks_optimizer
 
 
 class Found(NamedTuple):
@@ -64,6 +64,8 @@ class _Files:
             return None
         content = load(path)
         if not is_resumable(content):
+            if lacks_optimizer(content):  # Or all would begin anew.
+                self.wrong[path] = 'was saved without its optimizer'
             return None  # Weights, as of the best model.
         meta = content['meta']
         return meta.get('updates', meta['iter'])

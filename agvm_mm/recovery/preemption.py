@@ -118,9 +118,11 @@ class PreemptionHook(Hook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Settle how often this validation asks, the same on all ranks."""
         self._questions, self._asked = 0, False
-        if self.agreement is not None and self._saved_at == runner.iter:
+        if self.agreement is not None:
+            # All ask, as a rank may know the work dir by another path.
+            saved = self._saved_at == runner.iter
             self._questions = self.agreement.least(
-                len(runner.val_dataloader) // QUESTION_EVERY)
+                len(runner.val_dataloader) // QUESTION_EVERY if saved else 0)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, *args: Any,
                        **kwargs: Any) -> None:
@@ -212,7 +214,9 @@ class PreemptionHook(Hook):
 
     def _remove_earlier(self, runner: Runner) -> None:
         hook = self._checkpoint_hook(runner)
-        if self._earlier and hook and hook.last_ckpt:
+        # Without its optimizer no run goes on from it.
+        if (self._earlier and hook and hook.last_ckpt
+                and hook.save_optimizer):
             self._earlier.remove()
             self._earlier = None
 
@@ -229,7 +233,8 @@ class PreemptionHook(Hook):
     def _note_saved(self, runner: Runner, iteration: int) -> None:
         """Note after which iteration CheckpointHook saved last."""
         hook = self._checkpoint_hook(runner)
-        if hook is not None and hook.last_ckpt != self._last:
+        if (hook is not None and hook.last_ckpt != self._last
+                and hook.save_optimizer):
             self._last, self._saved_at = hook.last_ckpt, iteration
 
     @staticmethod

@@ -1,14 +1,15 @@
 """Tells what a run can go on from."""
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
-from agvm_mm.compat.checkpoint import load
+from agvm_mm.compat.checkpoint import load, refusal
 
 # What MMEngine needs of a file to go on from it.
-PARTS = {'meta', 'message_hub', 'state_dict'}
+PARTS = {'meta', 'message_hub', 'state_dict', 'optimizer'}
 
 
 def is_resumable(content: Any) -> bool:
@@ -19,6 +20,16 @@ def is_resumable(content: Any) -> bool:
     """
     return (isinstance(content, dict) and content.keys() >= PARTS
             and 'iter' in (content['meta'] or {}))
+
+
+def lacks_optimizer(content: Any) -> bool:
+    """Whether a run could go on from it, but for its optimizer.
+
+    Args:
+        content (object): See :func:`is_resumable`.
+    """
+    return (isinstance(content, dict) and 'optimizer' not in content
+            and is_resumable(dict(content, optimizer=None)))
 
 
 def check_resume(path: str | Path, with_agvm: bool) -> None:
@@ -45,7 +56,7 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
             'go on from the newest checkpoint of the work dir leave load_from '
             "out: mmseg's own --resume takes that of the config, so add "
             '--cfg-options load_from=None there')
-    optimizer = checkpoint.get('optimizer', {})
+    optimizer = checkpoint['optimizer']
     # Of several optimizers it is a dict of their states.
     states = [optimizer, *optimizer.values()]
     if not with_agvm and any(
@@ -55,3 +66,19 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
             'other groups than one without. To go on without AGVM keep it in '
             'the config and switch it off, with optim_wrapper.agvm.end=0; to '
             'take the weights alone, set load_from and leave --resume out')
+
+
+def warn_if_unreadable(path: str | Path, logger: logging.Logger) -> None:
+    """Warn of a run that could not be resumed, while it is young.
+
+    Args:
+        path (str or Path): Of its first checkpoint.
+        logger (logging.Logger): Of the run.
+    """
+    try:
+        load(path)
+    except Exception as error:  # Whatever its content may cause.
+        logger.warning(refusal(error, path))
+        logger.warning(
+            'So no run could go on from what this one saves: keep it out '
+            'of the metainfo, the message hub and the optimizer')

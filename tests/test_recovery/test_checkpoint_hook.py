@@ -232,6 +232,8 @@ def test_a_full_disk_at_the_end_publishes_nothing(tmp_path):
     assert files(tmp_path) == {'epoch_2.pth', 'last_checkpoint'}
     log = log_of(tmp_path)
     assert 'epoch_2.pth was not published (File too large)' in log
+    assert log.count('epoch_3.pth could not be saved (') == 1
+    assert log.count('What the training ended with could not be saved') == 1
     assert 'Traceback' not in log
     check_checkpoint(tmp_path / 'epoch_2.pth')
 
@@ -254,6 +256,54 @@ def test_a_folder_that_vanished_is_made_again(tmp_path):
     log = log_of(tmp_path / 'work')
     assert log.count('epoch_3.pth could not be saved (') == 1
     check_checkpoint(tmp_path / 'gone too/epoch_2.pth')
+
+
+def test_the_last_checkpoint_is_tried_again(tmp_path):
+    """There is no next one."""
+    train(tmp_path, FullFrom(3))  # Until its after_train.
+    log = log_of(tmp_path)
+    assert log.count('epoch_3.pth could not be saved (') == 1
+    assert 'What the training ended with' not in log
+    assert (tmp_path / 'last_checkpoint').read_text() == 'epoch_3.pth'
+    check_checkpoint(tmp_path / 'epoch_3.pth')
+
+
+@pytest.mark.parametrize('by_iteration', [False, True])
+@pytest.mark.parametrize('runner_type',
+                         ['TotalBatchRunner', 'TotalBatchFlexibleRunner'])
+def test_a_checkpoint_with_a_new_best_is_of_its_own_update(
+        tmp_path, runner_type, by_iteration):
+    settings = dict(
+        runner_type=runner_type,
+        by_iteration=by_iteration,
+        validates=True,
+        checkpoint=dict(save_best='acc', by_epoch=not by_iteration))
+    train(tmp_path / 'whole', **settings)
+    for path in (tmp_path / 'whole').glob('*.pth'):
+        if not path.name.startswith('best'):
+            meta = load(path)['meta']
+            name, _, number = path.stem.partition('_')
+            assert meta['epoch' if name == 'epoch' else 'iter'] == int(number)
+            assert meta['updates'] == load(path)['optimizer']['agvm'][
+                'updates'], path.name
+
+
+def test_what_was_cut_after_its_last_checkpoint_is_published_once(tmp_path):
+
+    class Cut(Hook):
+        priority = 'HIGHEST'
+
+        def after_val_epoch(self, runner, metrics=None):
+            if runner.epoch == 3:
+                raise KeyboardInterrupt
+
+    settings = dict(
+        validates=True, checkpoint=dict(published_keys=['state_dict']))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, Cut(), **settings)
+    for _ in range(2):
+        train(tmp_path, resume=True, **settings)
+        assert len([*tmp_path.glob('epoch_3-*.pth')]) == 1
 
 
 def test_a_checkpoint_that_reads_other_than_written_gets_no_name(

@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
-from mmengine.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS
+from mmengine.registry import (
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    RUNNERS,
+)
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.multiprocessing import ProcessExitedException
 
@@ -134,7 +142,9 @@ def _train(rank,
            save_every=-1,
            resume=False,
            validate=False,
-           loop=None):
+           loop=None,
+           kind='Runner',
+           **checkpoint):
     os.environ['RANK'] = str(rank)
     allow_mmengine_checkpoints()
     Runner._log_env = lambda *args: None  # It takes a second.
@@ -157,10 +167,11 @@ def _train(rank,
         default_hooks=dict(
             checkpoint=dict(
                 type='CheckpointHook', by_epoch=by_epoch,
-                interval=save_every)),
+                interval=save_every, **checkpoint)),
         custom_hooks=list(hooks),
         model_wrapper_cfg=dict(type='CPUDistributedDataParallel'),
         experiment_name=f'{work_dir}_{time.time_ns()}',
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
         log_level='ERROR',
         resume=resume)
     if validate:
@@ -174,7 +185,7 @@ def _train(rank,
         cfg['train_cfg']['by_epoch'] = True
     torch.manual_seed(0)
     handlers = [signal.getsignal(number) for number in STOP_SIGNALS]
-    runner = Runner.from_cfg(resolve(Config(cfg), ranks))
+    runner = RUNNERS.get(kind).from_cfg(resolve(Config(cfg), ranks))
     try:
         runner.train()
         code = 0
@@ -299,6 +310,37 @@ def test_an_epoch_is_finished(tmp_path, save_every, expected):
     assert load(tmp_path / expected)['meta']['epoch'] == 1
 
 
+def test_a_flexible_runner_saves_the_epoch_that_is_over(tmp_path):
+    settings = dict(kind='TotalBatchFlexibleRunner')
+    assert train(
+        tmp_path,
+        hooks=[signalled(at=5, where='before_train_iter')],
+        **settings) == [(PREEMPTED, 6)]
+    meta = load(tmp_path / 'preempted_iter_6.pth')['meta']
+    assert (meta['epoch'], meta['iter'], meta['updates']) == (1, 6, 6)
+    assert train(tmp_path, resume=True, **settings) == [(0, 18)]
+
+
+def test_a_checkpoint_without_its_optimizer_is_not_enough(tmp_path):
+    """No run goes on from it."""
+    assert train(
+        tmp_path,
+        save_every=1,
+        save_optimizer=False,
+        hooks=[signalled(at=5, where='before_train_iter')]) == [(PREEMPTED, 6)]
+    assert saved(tmp_path) == ['epoch_1.pth', 'preempted_iter_6.pth']
+    assert latest(tmp_path) == 'preempted_iter_6.pth'
+    assert train(
+        tmp_path,
+        save_every=1,
+        save_optimizer=False,
+        resume=True,
+        hooks=[signalled(at=14)]) == [(PREEMPTED, 15)]
+    assert saved(tmp_path) == [
+        'epoch_1.pth', 'epoch_2.pth', 'preempted_iter_16.pth'
+    ]
+
+
 @pytest.mark.parametrize('ranks', [1, 2])
 def test_in_mid_epoch_the_last_checkpoint_is_not_enough(tmp_path, ranks):
     assert train(
@@ -336,6 +378,27 @@ def test_a_validation_is_cut_short(tmp_path):
         hooks=hooks) == [(PREEMPTED, 6)]
     assert saved(tmp_path) == [latest(tmp_path)] == ['epoch_1.pth']
     assert (tmp_path / 'validated').read_text() == '20'
+
+
+def by_another_path(rank, folder):
+    """A run that is cut at an epoch's end, and what goes on from it."""
+    own = dict(rank=rank, ranks=2, save_every=1, validate=True)
+    before = _train(
+        work_dir=folder / 'real/w',
+        hooks=[signalled(at=5, where='before_train_iter')],
+        **own)
+    Nothing.evaluate = lambda self, size: dict(  # As one that collects.
+        nothing=sum(all_gather_object(0.0)))
+    mine = folder / ('link' if rank else 'real') / 'w'
+    return before, _train(work_dir=mine, resume=True, **own)
+
+
+def test_a_work_dir_that_ranks_know_by_other_paths(tmp_path):
+    """All of them ask while the validation runs, or none does."""
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to('real')
+    assert run_ranks(by_another_path, 2,
+                     tmp_path) == [((PREEMPTED, 6), (0, 18))] * 2
 
 
 def test_a_validation_ends_where_nothing_is_saved(tmp_path):

@@ -9,7 +9,8 @@ from tests.test_recovery.runs import train
 
 def save(path, zipped=True, **parts):
     """A file that MMEngine can go on from, as far as it is looked at."""
-    whole = dict(meta=dict(iter=1), message_hub={}, state_dict={})
+    whole = dict(
+        meta=dict(iter=1), message_hub={}, state_dict={}, optimizer={})
     torch.save(
         dict(whole, **parts), path, _use_new_zipfile_serialization=zipped)
 
@@ -52,6 +53,8 @@ def test_no_run_goes_on_from_weights_alone(kind, by_iteration, tmp_path):
             dict(state_dict=weights, meta=whole['meta']),
             dict(whole, meta=dict(epoch=1)),
             dict(whole, meta=None),
+            {part: whole[part]
+             for part in whole if part != 'optimizer'},  # As the best.
     ]):
         path = tmp_path / f'weights_{number}'
         torch.save(content, path)

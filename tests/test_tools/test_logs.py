@@ -54,6 +54,23 @@ def test_what_a_resume_threw_away_is_left_out(tmp_path):
     assert [row['update'] for row in rows] == [50, 60, 100, 100, 110, 150]
 
 
+def test_a_validation_by_iterations_whose_step_is_an_epoch(tmp_path):
+    """As LoggerHook writes it by default: 0."""
+    config = 'train_cfg = dict(max_iters=200)'
+    told = [
+        row for step in (50, 100, 150)
+        for row in (dict(loss=1.0, step=step), dict(mAP=step / 1e3, step=0))
+    ]
+    write_log(tmp_path / '1/vis_data', told, config)
+    write_log(tmp_path / '2/vis_data',
+              [dict(mAP=0.9, step=0), dict(loss=1.0, step=150),
+               dict(mAP=0.8, step=0)], config)  # yapf: disable
+    (tmp_path / '2/2.log').write_text('resumed epoch: 0, iter: 100')
+    assert [(row['update'], row['mAP'])
+            for row in read_rows(tmp_path) if 'mAP' in row] == [
+                (50, 0.05), (100, 0.1), (100, 0.9), (150, 0.8)]
+
+
 def test_updates_of_a_run_that_resumes_on_fewer_processes(tmp_path):
     row = {'loss': 1.0, 'agvm/variance/neck': 0.1}
     write_log(tmp_path / '1/vis_data',

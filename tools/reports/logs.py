@@ -44,14 +44,14 @@ def read_rows(work_dir: Path) -> list[dict]:
     rows: list[dict] = []
     first = math.inf
     for log in logs:
-        own = _rows_of(log)
+        texts = [path.read_text(errors='replace')
+                 for path in log.parents[1].glob('*.log')]
+        resumed = RESUMED.search('\n'.join(texts))
+        own = _rows_of(log, int(resumed[1]) if resumed else 0)
         trained = [row for row in own if 'loss' in row]
         if not trained:  # a test alone
             continue
         rows = [row for row in own if row['update'] < first] + rows
-        texts = [path.read_text(errors='replace')
-                 for path in log.parents[1].glob('*.log')]
-        resumed = RESUMED.search('\n'.join(texts))
         if texts and not resumed:
             break
         begun = trained[0]['update']
@@ -61,20 +61,22 @@ def read_rows(work_dir: Path) -> list[dict]:
     return rows
 
 
-def _rows_of(log: Path) -> list[dict]:
+def _rows_of(log: Path, begun: int) -> list[dict]:
+    """The rows of one log, of a run that began after so many iterations."""
     cfg = dumped_config(log)
     iterations = micro_batches_of(cfg)
     by_iteration = 'max_iters' in (cfg.get('train_cfg') or {})
     rows: list[dict] = []
-    update = 0
+    update = begun // iterations
     for line in log.read_text().splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:  # cut off, as by a kill
             continue
         row = {HIERARCHY.sub('', key): value for key, value in row.items()}
-        # The step of a validation may be an epoch.
-        if 'loss' in row or (by_iteration and 'step' in row):
+        # The step of a validation may be an epoch, which is 0 in a run by
+        # iterations unless its LoggerHook has log_metric_by_epoch=False.
+        if 'loss' in row or (by_iteration and row.get('step')):
             update = math.ceil(row['step'] / iterations)
         rows.append(dict(row, update=update, micro_batches=iterations))
     return rows

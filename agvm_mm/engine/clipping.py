@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any, Iterator
 
@@ -85,8 +86,7 @@ def clip_as_without_agvm(optim_wrapper: OptimWrapper, model: nn.Module | None,
             or optim_wrapper.clip_func is not clip_grad_norm_):
         return
     if model is not None and is_sharded(model):
-        optim_wrapper.clip_func = lambda parameters, **kwargs: (
-            model.clip_grad_norm_(**kwargs))
+        optim_wrapper._clip_grad = partial(_clip_shards, optim_wrapper, model)
         return
     names = optim_wrapper.groups.names
     place = {
@@ -96,6 +96,17 @@ def clip_as_without_agvm(optim_wrapper: OptimWrapper, model: nn.Module | None,
     optim_wrapper.clip_func = lambda parameters, **kwargs: clip_grad_norm_(
         sorted(parameters, key=lambda p: place.get(names.get(p), len(place))),
         **kwargs)
+
+
+def _clip_shards(optim_wrapper: OptimWrapper, model: nn.Module) -> None:
+    """Clip on every rank: MMEngine asks none that holds no gradient.
+
+    All parameters in a rank's shard may be frozen, and the norm of all shards
+    is a collective.
+    """
+    norm = model.clip_grad_norm_(**optim_wrapper.clip_grad_kwargs)
+    optim_wrapper.message_hub.update_scalar(
+        f'train/{optim_wrapper.grad_name}', float(norm))
 
 
 @contextmanager
@@ -115,7 +126,7 @@ def clipping(optim_wrapper: OptimWrapper,
         first, last = clip_grad_range
         if not first <= update < last:
             optim_wrapper.clip_grad_kwargs = None
-        if update >= last and kwargs is not None:
+        if update == last and kwargs is not None:
             # Or every line of the log to come would repeat the last norms.
             optim_wrapper.message_hub.log_scalars.pop(
                 f'train/{optim_wrapper.grad_name}', None)

@@ -13,10 +13,12 @@ from torch.optim import Optimizer
 
 from agvm_mm.compat.dropped import tell_dropped
 
+from .regroup import NAMES
+
 Layout = List[List[str]]
 MEND = 'Load only its weights: set load_from, and no --resume'
 KEEP = f'leave optim_wrapper.paramwise_cfg as it was. Or: {MEND}'
-LABELS = ('params', 'module')  # of a group, beside its settings
+LABELS = ('params', 'module', NAMES)  # of a group, beside its settings
 
 
 def to_layout(state_dict: dict,
@@ -75,13 +77,20 @@ def to_layout(state_dict: dict,
     # What is no parameter's, as a count of all steps, has no number.
     own = {k: v for k, v in state_dict['state'].items() if k not in numbers}
     converted = dict(state_dict, state=own, param_groups=[])
+    labels = {
+        name: label
+        for names, group in zip(theirs, saved_groups)
+        if len(group.get(NAMES, ())) == len(names)
+        for name, label in zip(names, group[NAMES])
+    }
     index = 0
     for names in ours:
-        converted['param_groups'].append({
-            **saved[names[0]][1],
-            'params':
-            list(range(index, index + len(names))),
-        })
+        group = dict(
+            saved[names[0]][1], params=list(range(index, index + len(names))))
+        group.pop(NAMES, None)
+        if all(name in labels for name in names):
+            group[NAMES] = [labels[name] for name in names]
+        converted['param_groups'].append(group)
         for name in names:
             state = state_dict['state'].get(saved[name][0])
             if state is not None:

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import math
-from typing import Mapping
+from typing import Container, Mapping
 
 from mmengine.logging import MessageHub
+
+BY_MODULE = ('variance', 'lr_scale', 'noise_scale')
 
 
 def log_measurement(hub: MessageHub, name: str | None, scalars: Mapping[str,
@@ -30,3 +32,26 @@ def log_measurement(hub: MessageHub, name: str | None, scalars: Mapping[str,
     for quantity, value in scalars.items():
         own = f'{quantity}/{name}' if name else quantity
         hub.update_scalar(f'train/agvm/{own}', value)
+
+
+def forget(hub: MessageHub, name: str | None,
+           kept: Container[str] = ()) -> None:
+    """Leave modules out of the lines to come, as of another run.
+
+    MMEngine writes the last value of whatever was logged, and a resume brings
+    what the earlier run logged.
+
+    Args:
+        hub (MessageHub): The run's.
+        name (str, optional): See :func:`log_measurement`.
+        kept (Container[str]): The modules that stay. Defaults to none.
+    """
+    for key in list(hub.log_scalars):
+        _, _, logged = key.partition('train/agvm/')
+        quantity, _, module = logged.partition('/')
+        if name is not None:
+            child, _, module = module.partition(f'{name}.')
+            if child or not module:
+                continue
+        if quantity in BY_MODULE and module not in kept:
+            del hub.log_scalars[key]

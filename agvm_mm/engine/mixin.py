@@ -23,7 +23,6 @@ from .clipping import check_clipping, clip_as_without_agvm, clipping
 from .clock import Clock
 from .groups import ModuleGroups
 from .layout import check_loaded, fit_base_settings, to_layout
-from .log_line import shorten_training_lines
 from .modulation import Modulation
 from .observer import Observer
 from .options import checked_options
@@ -164,6 +163,7 @@ class AGVMMixin:
         elif not self._stepped:
             self.modulation.check_anchor(self.optimizer)
         self._stepped = True
+        self.modulation.log_end(self.message_hub, self.clock)
         scaling = nullcontext()
         if self.clock.modulates:
             scaling = scaled_lr(self.optimizer.param_groups,
@@ -246,5 +246,5 @@ class AGVMMixin:
             self.clock.resume_at_iteration(hub.get_info('iter') or 0)
         if not told or self.clock.begin == 'auto':
             settle_begin(self.clock, hub, name, last_call=True)
-        shorten_training_lines(hub)
+        self.modulation.join_log(hub, self.clock)
         self._started = True

@@ -11,7 +11,9 @@ from agvm_mm.algorithm.modulator import Modulator
 from agvm_mm.algorithm.variance import NoiseScale
 from agvm_mm.measuring.measurement import Measurement, Sums
 
-from .logs import log_measurement
+from .clock import Clock
+from .log_line import shorten_training_lines
+from .logs import forget, log_measurement
 from .skipped import (
     NO_GRADIENT,
     NON_FINITE,
@@ -144,6 +146,33 @@ class Modulation:
                 lr_scale=self.modulator.lr_scale,
                 noise_scale=self.noise_scale.values())
         log_measurement(hub, self.name, scalars, values)
+
+    def join_log(self, hub: MessageHub, clock: Clock) -> None:
+        """Leave of what an earlier run logged what is true of this one.
+
+        Args:
+            hub (MessageHub): The run's.
+            clock (Clock): Before the first update of this run.
+        """
+        shorten_training_lines(hub)
+        modules = self.modulator.modules
+        forget(hub, self.name, modules if clock.end > 0 else ())
+        if 0 < clock.end < clock.updates and clock.begin < clock.end:
+            self._log_end(hub)
+
+    def log_end(self, hub: MessageHub, clock: Clock) -> None:
+        """Write, once, that the factors are not applied any more.
+
+        Args:
+            hub (MessageHub): The run's.
+            clock (Clock): Of the update.
+        """
+        if 0 < clock.end == clock.updates and clock.begin < clock.end:
+            self._log_end(hub)
+
+    def _log_end(self, hub: MessageHub) -> None:
+        ones = dict.fromkeys(self.modulator.modules, 1.0)
+        log_measurement(hub, self.name, {}, dict(lr_scale=ones))
 
     def state_dict(self) -> dict:
         """The state by the modules' names."""

@@ -53,13 +53,18 @@ class BackwardWatch:
             for handle in handles:
                 handle.remove()
 
-    def _queue_flush(self, grad: Tensor) -> None:
+    def _queue_flush(self, grad: Tensor | None = None) -> None:
         # For the end of this backward pass, and from its very start: DDP's
         # reducer queues its own callback later, and there writes the average
         # into storage that .grad shares with what is held here.
         torch.autograd.Variable._execution_engine.queue_callback(self._flush)
 
-    def _hold(self, parameter: Parameter, grad: Tensor) -> None:
+    def _hold(self, parameter: Parameter, grad: Tensor | None) -> None:
+        if grad is None:  # As of an output that the loss does not depend on.
+            return
+        # Reentrant checkpointing runs a backward pass within this one, at
+        # whose end DDP's reducer may be done, and write its averages.
+        self._queue_flush()
         if parameter.tensor in self._seen:
             raise RuntimeError(
                 f'the gradient of {parameter.name} came in several parts, '

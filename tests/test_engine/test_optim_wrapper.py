@@ -200,6 +200,54 @@ def test_log():
     }
 
 
+def last_factors(wrapper):
+    return {
+        key.split('/')[-1]: buffer.current()
+        for key, buffer in wrapper.message_hub.log_scalars.items()
+        if 'lr_scale' in key
+    }
+
+
+def test_the_log_tells_where_factors_are_not_applied_any_more():
+    options = dict(begin=0, interval=1)
+    _, wrapper = train_from_scratch(range(5), end=5, **options)
+    assert last_factors(wrapper) == wrapper.modulator.lr_scale
+    model, wrapper = train_from_scratch(range(8), end=5, **options)
+    ones = dict.fromkeys(wrapper.modulator.modules, 1.0)
+    assert wrapper.modulator.lr_scale != last_factors(wrapper) == ones
+    # MMEngine resumes what was logged with the hub.
+    model, wrapper = train_from_scratch(range(5), **options)
+    state, hub = wrapper.state_dict(), wrapper.message_hub.state_dict()
+    heads = dict(heads=['rpn_head', 'roi_head'])
+    for changed, expected in ((dict(end=4), ones), (dict(end=0), {}),
+                              (dict(modules=heads), None)):
+        model = ToyDetector().double()
+        wrapper = build_wrapper(
+            model, accumulative_counts=2, **dict(options, **changed))
+        wrapper.message_hub.load_state_dict(copy.deepcopy(hub))
+        wrapper.load_state_dict(copy.deepcopy(state))
+        wrapper.initialize_count_status(model, 10, 2 * UPDATES)
+        train(model, wrapper, 2, range(5, 7))
+        assert last_factors(wrapper) == (
+            wrapper.modulator.lr_scale if expected is None else expected)
+
+
+def test_a_clip_grad_range_leaves_the_norms_of_other_wrappers():
+    pairs = []
+    for more in ({}, dict(clip_grad_range=(0, 3))):
+        model = ToyDetector().double()
+        pairs.append((model,
+                      build_wrapper(
+                          model,
+                          accumulative_counts=2,
+                          clip_grad=dict(max_norm=1.),
+                          **more)))
+    for update in range(6):
+        for model, wrapper in pairs:
+            train(model, wrapper, 2, [update])
+    assert len(wrapper.message_hub.get_scalar('train/grad_norm').data[0]) == 2
+
+
 def test_one_replica_is_refused_before_training():
     model = ToyDetector()
     wrapper = build_wrapper(model)

@@ -3,8 +3,14 @@ import copy
 
 import pytest
 import torch
+from mmengine.optim import (
+    DefaultOptimWrapperConstructor,
+    build_optim_wrapper,
+)
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 from tests.toy import (
+    OPTIMIZERS,
     UPDATES,
     ToyDetector,
     build_wrapper,
@@ -136,3 +142,59 @@ def test_state_of_another_model_is_refused():
             match=r'no optimizer state of 2 parameters, '
             r"'backbone.weight' among them\. .*load_from"):
         other.load_state_dict(state)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+class LayerDecay(DefaultOptimWrapperConstructor):
+    """Groups as mmdet's LearningRateDecayOptimizerConstructor does."""
+
+    def add_params(self, params, module, **kwargs):
+        groups = {}
+        for name, parameter in module.named_parameters():
+            layer = name.split('.')[1] if name.startswith('backbone') else '9'
+            group = groups.setdefault(
+                layer,
+                dict(
+                    params=[],
+                    param_names=[],
+                    lr=self.base_lr * 0.9**int(layer == '9'),
+                    group_name=layer))
+            group['params'].append(parameter)
+            group['param_names'].append(name)
+        params.extend(groups.values())
+
+
+@pytest.mark.parametrize('earlier', ['OptimWrapper', 'AGVMOptimWrapper'])
+@pytest.mark.parametrize('modules', [None, dict(heads=['rpn_head',
+                                                       'roi_head'])])
+def test_groups_that_name_their_parameters(earlier, modules):
+    """A name is the parameter's, and no setting of its group."""
+    own = dict(
+        optimizer='adamw',
+        paramwise_cfg=dict(decay_rate=0.9),
+        base_constructor='LayerDecay',
+        begin=10**9)
+    whole, _ = train_from_scratch(**own)
+    model = ToyDetector().double()
+    wrapper = build_wrapper(
+        model, accumulative_counts=2,
+        **own) if earlier == 'AGVMOptimWrapper' else build_optim_wrapper(
+            model,
+            dict(
+                optimizer=dict(OPTIMIZERS['adamw']),
+                accumulative_counts=2,
+                constructor='LayerDecay',
+                paramwise_cfg=dict(decay_rate=0.9)))
+    wrapper.initialize_count_status(model, 0, UPDATES * 2)
+    train(model, wrapper, 2, range(7))
+    model, wrapper = resumed(
+        model, wrapper.state_dict(), 7, modules=modules, **own)
+    assert torch.equal(weights(model), weights(whole))
+    name_of = {p: name for name, p in model.named_parameters()}
+    for group in wrapper.optimizer.param_groups:
+        names = [name_of[p] for p in group['params']]
+        assert group['param_names'] == names
+        assert {group['group_name']} == {
+            name.split('.')[1] if name.startswith('backbone') else '9'
+            for name in names
+        }

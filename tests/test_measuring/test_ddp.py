@@ -9,8 +9,10 @@ import pytest
 import torch
 import torch.distributed as dist
 from mmengine.logging import MessageHub
+from mmengine.model import BaseModel, MMSeparateDistributedDataParallel
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
 from agvm_mm import partition_parameters
 from tests.distributed import collectives, run_ranks
@@ -22,6 +24,7 @@ from tests.toy import (
     ToyDetector,
     build_wrapper,
     samples,
+    sums_of,
     train,
     weights,
 )
@@ -327,3 +330,99 @@ def test_what_travels_between_ranks(estimator):
     expected = [gradient] if estimator == 'half_batch' else []
     assert measured == [('all_reduce', size) for size in (*expected, scalars)]
     assert unmeasured == []
+
+
+class Separate(BaseModel):
+    """For MMEngine's wrapper that puts DDP around each child."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = nn.Linear(6, 8)
+        self.neck = nn.Sequential(nn.Linear(8, 8), nn.Tanh())
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, inputs, data_samples=None, mode='loss'):
+        features = self.neck(self.backbone(inputs).tanh())
+        error = self.head(features) - data_samples
+        return dict(loss=error.square().sum(1).mean())
+
+
+def train_checkpointed(rank, estimator):
+    """What is measured with parts computed twice, and without."""
+    found = {}
+    for kind, parts in ((ToyDetector, ()), (ToyDetector, ('backbone', 'neck')),
+                        (Separate, ()), (Separate, ('neck', ))):
+        model = kind().double()
+        for name in parts:
+            part = model.get_submodule(name)
+            part.forward = functools.partial(
+                checkpoint, part.forward, use_reentrant=True)
+        model = (
+            MMSeparateDistributedDataParallel
+            if kind is Separate else DistributedDataParallel)(model)
+        wrapper = build_wrapper(
+            model, begin=0, interval=1, estimator=estimator)
+        # A child of the other is called through its parent.
+        called = model.module if kind is Separate else model
+
+        def run(model=model, wrapper=wrapper, called=called):
+            for update in range(2):
+                inputs, targets = samples(update)
+                share = slice(rank * 4, rank * 4 + 4)
+                # Or nothing in the checkpointed part would need a gradient.
+                inputs = inputs[share].requires_grad_()
+                with wrapper.optim_context(model):
+                    losses = called(
+                        inputs, data_samples=targets[share], mode='loss')
+                wrapper.update_params(losses['loss'])
+
+        found[kind.__name__, parts] = sums_of(wrapper, run)
+    return found
+
+
+@pytest.mark.parametrize('estimator', ESTIMATORS)
+def test_reentrant_activation_checkpointing(estimator):
+    """A backward pass within another, at whose end DDP may be done."""
+    for found in run_ranks(train_checkpointed, 2, estimator):
+        for kind in ('ToyDetector', 'Separate'):
+            plain, twice = [
+                sums for (name, _), sums in found.items() if name == kind
+            ]
+            for ours, expected in zip(twice, plain):
+                assert (expected.variance > 0).all()
+                for key in ('variance', 'sum_sq', 'mean_sq'):
+                    torch.testing.assert_close(
+                        getattr(ours, key), getattr(expected, key))
+
+
+class LogsMore(ToyDetector):
+    """With a value that is logged, and that no loss holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.iou_head = nn.Linear(8, 1)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        found = super().forward(inputs, data_samples, mode)
+        if mode == 'loss':
+            features = self.neck(self.backbone(inputs))
+            found['iou'] = self.iou_head(features).mean()
+        return found
+
+
+def train_with_undefined(rank):
+    model = LogsMore().double()
+    wrapper = build_wrapper(model, begin=0, interval=1)
+    ddp = DistributedDataParallel(model, find_unused_parameters=True)
+    wrapper.initialize_count_status(ddp, 0, 3)
+    train(ddp, wrapper, 1, range(3), rank, 2)
+    return wrapper.modulation.state_dict()
+
+
+def test_a_gradient_that_is_undefined_is_none():
+    """As DDP hands it to parameters of an output that no loss holds."""
+    for state in run_ranks(train_with_undefined, 2):
+        assert state['skipped'] == 0
+        assert state['lr_scale']['iou_head'] == 1
+        assert state['lr_scale']['neck'] != 1

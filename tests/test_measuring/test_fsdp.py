@@ -197,6 +197,29 @@ def clip(rank):
     return logged, nn.utils.clip_grad_norm_(plain.parameters(), 1).item()
 
 
+def clip_where_all_is_frozen(rank):
+    """The norms logged where one rank's shard holds no gradient."""
+    model = ToyDetector()
+    model.backbone.requires_grad_(False)
+    model = MMFullyShardedDataParallel(
+        model, device_id=torch.device('cpu'), use_orig_params=True)
+    wrapper = build_wrapper(
+        model, anchor='neck', begin=10**6, clip_grad=dict(max_norm=0.5))
+    norms = []
+    for update in range(3):
+        train(
+            model, wrapper, 1, [update], rank, 2, dtype=torch.float32)
+        norms.append(
+            wrapper.message_hub.get_scalar('train/grad_norm').current())
+    return norms
+
+
+def test_ranks_clip_together_where_one_has_frozen_parameters_alone():
+    first, second = run_ranks(clip_where_all_is_frozen, 2)
+    assert first == second
+    assert min(first) > 0
+
+
 def clip_as_fsdp_does_not(rank):
     clip_grad = dict(max_norm=0.5, error_if_nonfinite=True)
     with pytest.raises(

@@ -89,6 +89,21 @@ def test_a_target_that_not_all_reach_is_not_tested(study, trials):
     assert 'at batch 8 agvm-sgd needs fewer updates than sgd to 37.5' in said
 
 
+def test_while_runs_are_missing_pairs_alone_are_told_of(study, trials):
+    of_seeds = dict(zip((1, 2), (0.5, 0.4)))
+    results = [
+        *trials,
+        *(result for result in finals(
+            study, trials, lambda method, batch, seed: of_seeds[seed])
+          if (result['run']['method'], result['run']['seed']) !=
+          ('agvm-sgd', 2))
+    ]  # yapf: disable
+    said = {c.text: c for c in target_claims(
+        Protocol(study, results), 'faster-rcnn')}  # yapf: disable
+    ends = said['at batch 8 agvm-sgd ends better than sgd']
+    assert ends.found == '49.0 against 49.0: +0.0 (1 pairs)'
+
+
 def test_pages(path, study, trials, tmp_path):
     results = [*trials, *finals(study, trials, with_small_gain)]
     for result in results[:-1]:  # All but one.

@@ -113,8 +113,10 @@ def comparisons(protocol: Protocol, pipeline: str,
         both = of_method(finals, ours), of_method(finals, rival)
         for batch in sorted({*both[0]} & {*both[1]}):
             pair = [_by_seed(of_batches[batch]) for of_batches in both]
-            if not {*pair[0]} & {*pair[1]}:
+            common = sorted({*pair[0]} & {*pair[1]})
+            if not common:
                 continue
+            pair = [{seed: of[seed] for seed in common} for of in pair]
             yield _of_updates(batch, ours, rival, *pair, targets)
             yield of_metric(batch, ours, rival, *({
                 seed: result['test']

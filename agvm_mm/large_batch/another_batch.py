@@ -18,6 +18,7 @@ from .another_schedule import scale_schedulers
 from .defaults import defaults_of
 from .hook_counts import hooks_of, multiply
 from .iterations import earlier_accumulation, rescale_loop
+from .launch import refuse_split_by_hand
 from .model_counts import rescale_model
 from .optimizer_rules import rule_of, scale_optimizer, short
 from .rules import EMARule
@@ -26,6 +27,9 @@ from .total_batch import check_lr_of_total
 
 # Hooks that average weights.
 AVERAGING = ('EMAHook', 'MeanTeacherHook', 'UpdateEMAHook')
+# Runners of MMEngine, and those of them that keep a total batch.
+OURS = dict(
+    Runner='TotalBatchRunner', FlexibleRunner='TotalBatchFlexibleRunner')
 
 
 def at_batch(cfg: Config,
@@ -66,6 +70,7 @@ def at_batch(cfg: Config,
             f'accumulative_counts={earlier_accumulation(before)}, as a run '
             'wrote it into its work dir: start from the config that it was '
             'made of')
+    refuse_split_by_hand(before)
     after = copy.deepcopy(before)
     after.total_batch_size = total_batch_size
     remarks = _scale_optimizers(after, batch, rule)
@@ -168,15 +173,15 @@ def with_runner(cfg: Config) -> Config:
     """Let a config that is MMEngine's alone keep its total batch.
 
     Args:
-        cfg (Config): Of a run. It is changed where it states no
-            ``runner_type``.
+        cfg (Config): Of a run. It is changed where its runner is MMEngine's.
 
     Returns:
         Config: The same.
     """
-    if 'runner_type' in cfg:
+    kind = type_name(dict(type=cfg.get('runner_type') or 'Runner'))
+    if kind not in OURS:  # Ours already, or one of the user's own.
         return cfg
-    cfg.runner_type = 'TotalBatchRunner'
+    cfg.runner_type = OURS[kind]
     stated = cfg.get('custom_imports') or ConfigDict(
         imports=[], allow_failed_imports=False)
     imports = stated['imports']

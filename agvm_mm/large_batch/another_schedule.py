@@ -64,8 +64,15 @@ def scale_schedulers(cfg: Config, name: str | None,
             remarks.append(
                 f'{where} ({kind}) is of a kind that is not known: of it only '
                 'begin and end were changed')
-        if suffix == 'LR' or stem not in STEPS:
+        general = suffix == 'ParamScheduler'
+        of_what = scheduler.get('param_name', 'lr')
+        if (suffix == 'LR' or stem not in STEPS
+                or (general and of_what == 'lr')):
             _scale_rates(where, scheduler, rule)
+        elif general and any(scheduler.get(key) for key in RATES):
+            remarks.append(
+                f'{where} ({kind}) states values of {of_what!r}, which are '
+                'as they were')
         if not scheduler.get('by_epoch', True):
             _check_steps(where, scheduler, stem)
             before = scheduler.get('end')

@@ -94,6 +94,22 @@ def split_by_hand(cfg: Config) -> bool:
         for wrapper in wrappers_of(cfg).values())
 
 
+def refuse_split_by_hand(cfg: Config) -> None:
+    """Refuse a config whose total batch no other number can be worked out of.
+
+    Args:
+        cfg (Config): Of a run.
+
+    Raises:
+        ValueError: If it is one of :func:`split_by_hand`.
+    """
+    if split_by_hand(cfg):
+        raise ValueError(
+            'optim_wrapper.accumulative_counts is set, so that the config '
+            'runs as it is split by hand, whatever its total_batch_size: '
+            'leave it out, because it follows from the number of processes')
+
+
 def resolve_here(cfg: Config, launcher: str | None) -> Config:
     """:func:`resolve` for the processes that the launcher states.
 

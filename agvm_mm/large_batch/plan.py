@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
 from .empty_dataset import explain_empty
-from .launch import split_by_hand
+from .launch import refuse_split_by_hand
 from .optimizer_rules import stated_lr
 from .schedulers import build_scheduler
 from .settings import (
@@ -87,11 +87,7 @@ def make_plan(cfg: Config, world_size: int) -> Plan:
     if isinstance(loop, dict):
         key = 'max_iters' if 'max_iters' in loop else 'max_epochs'
         check_count(f'train_cfg.{key}', as_count(loop.get(key)))
-    if split_by_hand(cfg):
-        raise ValueError(
-            'optim_wrapper.accumulative_counts is set, so that the config '
-            'runs as it is split by hand, whatever its total_batch_size: '
-            'leave it out, because it follows from the number of processes')
+    refuse_split_by_hand(cfg)
     cfg = resolve(cfg, world_size)
     wrapper = next(iter(wrappers_of(cfg).values()))
     accumulation = wrapper['accumulative_counts']

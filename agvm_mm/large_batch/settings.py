@@ -236,11 +236,6 @@ def check_settings(cfg: Config | dict) -> None:
                 f'total_batch_size={cfg.get("total_batch_size")}, because '
                 'what counts samples or iterations in it follows from the '
                 'number of processes')
-    if finds_samples(cfg):
-        raise ValueError(
-            "max_samples_per_gpu='auto' is found where a training starts, "
-            'before its runner is built: call agvm_mm.large_batch.'
-            'find_samples(cfg, launcher) first, or set a number')
     if cfg.get('max_samples_per_gpu') is None and not loader.get('batch_size'):
         raise ValueError(
             'train_dataloader.batch_size is not set: set it to the most '

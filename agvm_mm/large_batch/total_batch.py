@@ -31,6 +31,7 @@ from .settings import (
     check_accumulates,
     check_count,
     check_settings,
+    finds_samples,
     measures,
     type_name,
     wrappers_of,
@@ -104,6 +105,11 @@ def fit(cfg: Config, world_size: int) -> Config:
         raise ValueError('total_batch_size is not set: add the samples of one '
                          'parameter update to the top level of the config')
     check_settings(cfg)
+    if finds_samples(cfg):
+        raise ValueError(
+            "max_samples_per_gpu='auto' is found where a training starts, "
+            'before its runner is built: call agvm_mm.large_batch.'
+            'find_samples(cfg, launcher) first, or set a number')
     check_lr_of_total(cfg)
     cfg = copy.deepcopy(cfg)
     by_iteration = 'max_iters' in cfg.train_cfg

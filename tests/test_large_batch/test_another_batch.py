@@ -272,6 +272,54 @@ def test_a_scheduler_of_a_user():
     assert 'only begin and end were changed' in remarks[1]
 
 
+@pytest.mark.parametrize(('kind', 'key'), [('CosineAnnealing', 'eta_min'),
+                                           ('OneCycle', 'eta_max')])
+def test_a_rate_of_a_general_scheduler_follows(kind, key):
+    steps = dict(total_steps=16) if kind == 'OneCycle' else {}
+
+    def scaled(**named):
+        schedule = {
+            'by_epoch': False, 'begin': 0, 'end': 16, key: 0.1, **steps,
+            **named
+        }  # yapf: disable
+        return at_batch(config(param_scheduler=schedule), 64)
+
+    (rate, _), (general, remarks), (other, told) = (
+        scaled(type=f'{kind}LR'),
+        scaled(type=f'{kind}ParamScheduler', param_name='lr'),
+        scaled(type=f'{kind}ParamScheduler', param_name='weight_decay'))
+    assert general.param_scheduler[key] == rate.param_scheduler[key] > 0.1
+    assert other.param_scheduler[key] == 0.1
+    about = "values of 'weight_decay', which are as they were"
+    assert about in ' '.join(told)
+    assert about not in ' '.join(remarks)
+
+
+def test_a_config_that_is_split_by_hand_into_one():
+    with pytest.raises(ValueError, match='runs as it is split by hand'):
+        at_batch(
+            config(optim_wrapper=dict(accumulative_counts=1)), 64)
+
+
+def test_what_fits_at_once_is_found_later():
+    cfg = config()
+    cfg.max_samples_per_gpu = 'auto'
+    scaled, _ = at_batch(cfg, 64)
+    assert scaled.max_samples_per_gpu == 'auto'
+    with pytest.raises(ValueError, match=r'find_samples\(cfg, launcher\)'):
+        resolve(scaled, 2)
+
+
+@pytest.mark.parametrize(('stated', 'ours'), [
+    ('Runner', 'TotalBatchRunner'),
+    ('FlexibleRunner', 'TotalBatchFlexibleRunner'),
+    ('TotalBatchFlexibleRunner', 'TotalBatchFlexibleRunner'),
+    ('Own', 'Own'),
+])
+def test_a_runner_of_mmengines_becomes_ours(stated, ours):
+    assert with_runner(Config(dict(runner_type=stated))).runner_type == ours
+
+
 def test_the_batch_of_a_config_that_is_mmdets_alone():
     cfg = Config.fromfile(ROOT / 'configs/_base_/digits/cpu.py')
     runner = cfg.runner_type

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from typing import Any, Mapping
 
 from mmengine.logging import print_log
@@ -32,6 +33,9 @@ from .inherited import (
 )
 from .options import checked_options
 from .regroup import rebuilt, regrouped
+
+# Of an anchor's numbers, below which those that train stand for little of it.
+FEW = 0.01
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -127,10 +131,17 @@ class AGVMOptimWrapperConstructor:
             k: v
             for k, v in self.optim_wrapper_cfg.items() if k != 'optimizer'
         }
-        return OPTIM_WRAPPERS.build(
+        wrapper = OPTIM_WRAPPERS.build(
             cfg,
             default_args=dict(
                 optimizer=optimizer, plain_layout=plain_layout, model=wrapped))
+        if wrapper.clock.end > 0 and not is_sharded(wrapped):
+            _tell_mostly_frozen({
+                name: parameter
+                for parameter, name in name_of.items()
+                if module_of.get(name) == wrapper.modulator.anchor
+            }, wrapper.modulator.anchor)
+        return wrapper
 
     def _build_optimizer(self, model: nn.Module) -> Optimizer:
         """Let the user's own constructor build the optimizer."""
@@ -200,3 +211,19 @@ def _tell_left_out(name_of: Mapping[nn.Parameter, str],
             'the optimizer, because the constructor left them out: unfreezing '
             'would not train them.',
             logger='current')
+
+
+def _tell_mostly_frozen(whole: Mapping[str, nn.Parameter],
+                        anchor: str) -> None:
+    """Warn of an anchor of which hardly anything trains, as SAN's encoder."""
+    trained = [name for name, p in whole.items() if p.requires_grad]
+    numbers = sum(whole[name].numel() for name in trained)
+    total = sum(parameter.numel() for parameter in whole.values())
+    if numbers < FEW * total:
+        print_log(
+            f'The anchor, {anchor}, trains {numbers:,} of its {total:,} '
+            f'numbers ({trained[0]}, ...), and every other module is aligned '
+            'with these: set agvm.anchor to a module that trains, or join '
+            'modules by agvm.modules',
+            logger='current',
+            level=logging.WARNING)

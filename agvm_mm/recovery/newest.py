@@ -65,7 +65,7 @@ class _Files:
         content = load(path)
         if not is_resumable(content):
             if lacks_optimizer(content):  # Or all would begin anew.
-                self.wrong[path] = 'was saved without its optimizer'
+                self.wrong[path] = 'without optimizer'
             return None  # Weights, as of the best model.
         meta = content['meta']
         return meta.get('updates', meta['iter'])

@@ -7,6 +7,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from agvm_mm import AGVMAmpOptimWrapper, AGVMOptimWrapper
+from agvm_mm.engine import constructor
 from tests.stack import LEAVES_OUT
 from tests.toy import ToyDetector, build_wrapper
 
@@ -285,3 +286,29 @@ optim_wrapper = dict(
     cfg = Config.fromfile(config).optim_wrapper
     assert cfg['_scope_'] == 'mmdet'
     assert build_optim_wrapper(ToyDetector(), cfg).modulator
+
+
+@pytest.mark.parametrize(('frozen', 'end'), [(True, None), (True, 0),
+                                             (False, None)])
+def test_an_anchor_of_which_hardly_anything_trains(frozen, end, monkeypatch):
+    """As SAN's image encoder, of which a single tensor does."""
+    told = []
+    monkeypatch.setattr(
+        constructor, 'print_log', lambda message, **kwargs: told.append(
+            message))
+    model = nn.Module()
+    model.image_encoder = nn.Module()
+    model.image_encoder.pos_embed = nn.Parameter(torch.zeros(1, 5, 4))
+    model.image_encoder.blocks = nn.Linear(100, 100)
+    model.image_encoder.blocks.requires_grad_(not frozen)
+    model.decode_head = nn.Linear(4, 4)
+    constructor.AGVMOptimWrapperConstructor(
+        dict(
+            type='AGVMOptimWrapper',
+            agvm=dict(begin=0, end=end),
+            accumulative_counts=2,
+            optimizer=dict(type='SGD', lr=0.1)))(model)
+    text = ('The anchor, image_encoder, trains 20 of its 10,120 numbers '
+            '(image_encoder.pos_embed, ...)')
+    assert [one.startswith(text) for one in told] == [True] * (
+        frozen and end is None)

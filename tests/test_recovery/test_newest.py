@@ -199,6 +199,17 @@ def test_nothing_whole_is_refused_and_not_trained_anew(folder, runner_type):
 
 
 @pytest.mark.parametrize('runner_type', RUNNERS_OF_ALL_KINDS)
+def test_checkpoints_without_their_optimizer_are_refused(
+        tmp_path, runner_type):
+    """And not trained anew over them, nor with an optimizer that is new."""
+    settings = dict(
+        runner_type=runner_type, checkpoint=dict(save_optimizer=False))
+    train(tmp_path, **settings)
+    with pytest.raises(ValueError, match=r'epoch_3\.pth \(without optimizer'):
+        train(tmp_path, resume=True, **settings)
+
+
+@pytest.mark.parametrize('runner_type', RUNNERS_OF_ALL_KINDS)
 def test_what_was_only_begun_is_no_checkpoint(tmp_path, runner_type):
     begun = tmp_path / '.epoch_1.pth.writing'
     begun.write_bytes(b'PK')

@@ -128,9 +128,10 @@ class SafeCheckpointHook(CheckpointHook):
         if not self._saves_files:
             super()._save_checkpoint_with_step(runner, step, meta)
             return
-        self._lost = step, dict(meta)
         name = self.filename_tmpl.format(step)
         path = os.path.join(self.out_dir, name)
+        if self.last_ckpt != path:  # or it is there, without a new best
+            self._lost = step, dict(meta)
         kept = list(getattr(self, 'keep_ckpt_ids', ()))
         steps = [s for s in kept if s != step] + [step]
         # The checkpoint itself tells what is there once it is.

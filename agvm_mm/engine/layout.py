@@ -6,7 +6,8 @@ state is renumbered by the parameters' names before it is loaded.
 """
 from __future__ import annotations
 
-from typing import List, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Iterator, List, Mapping, Sequence
 
 import torch
 from torch.optim import Optimizer
@@ -99,23 +100,29 @@ def to_layout(state_dict: dict,
     return converted
 
 
-def check_loaded(optimizer: Optimizer) -> None:
-    """Refuse what was loaded of an optimizer of another kind.
+@contextmanager
+def of_one_kind(optimizer: Optimizer) -> Iterator[None]:
+    """Refuse what is loaded within, if it is of an optimizer of another kind.
 
     Torch takes the saved groups as they are, and the first step would fail.
 
     Args:
-        optimizer (Optimizer): It has loaded a state. What that lacks because
-            it was saved by an older torch, the optimizer has added.
+        optimizer (Optimizer): It loads a state. What that lacks because it was
+            saved by an older torch, the optimizer adds.
 
     Raises:
-        ValueError: If a group lacks a setting of the optimizer.
+        ValueError: If a group lacks a setting that all groups had before.
     """
-    missing = {
-        key: None
-        for group in optimizer.param_groups for key in optimizer.defaults
-        if key not in group
-    }
+    # Before: torch adds some to the defaults of any optimizer that loads.
+    settings = [
+        key for key in optimizer.defaults
+        if all(key in group for group in optimizer.param_groups)
+    ]
+    yield
+    missing = [
+        key for key in settings
+        if not all(key in group for group in optimizer.param_groups)
+    ]
     if missing:
         raise ValueError(
             'The checkpoint holds the state of another optimizer than '

@@ -22,7 +22,7 @@ from .begin import settle_begin
 from .clipping import check_clipping, clip_as_without_agvm, clipping
 from .clock import Clock
 from .groups import ModuleGroups
-from .layout import check_loaded, fit_base_settings, to_layout
+from .layout import fit_base_settings, of_one_kind, to_layout
 from .modulation import Modulation
 from .observer import Observer
 from .options import checked_options
@@ -207,9 +207,8 @@ class AGVMMixin:
         ours = self.groups.layout()
         theirs = self._plain_layout if agvm is None else agvm['layout']
         state_dict = to_layout(state_dict, ours, theirs, self.param_groups)
-        with self.groups.labels_kept():
+        with of_one_kind(self.optimizer), self.groups.labels_kept():
             super().load_state_dict(state_dict)
-        check_loaded(self.optimizer)
         if ours != theirs:
             resume_schedules_by_group(self)
         self.modulation.load_state_dict(agvm)

@@ -9,6 +9,8 @@ from mmengine.optim import (
 )
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
+import agvm_mm.optimizers  # noqa: F401
+from tests.stack import lars
 from tests.toy import (
     OPTIMIZERS,
     UPDATES,
@@ -68,6 +70,26 @@ def test_the_state_of_another_optimizer_is_refused(saved, ours, without,
     with pytest.raises(
             ValueError, match=f'optimizer than {ours}: .* without {without}.'):
         wrapper.load_state_dict(state)
+
+
+@pytest.mark.parametrize('loads', [1, 2])
+@pytest.mark.parametrize('name', [
+    'Lion',
+    pytest.param('LARS', marks=lars),
+    'LAMB',
+])
+def test_an_optimizer_of_another_library_goes_on(name, loads):
+    """Its groups lack what torch adds to the defaults of one that loads."""
+    options = dict(optimizer=dict(type=name, lr=1e-3))
+    whole, _ = train_from_scratch(**options)
+    model, wrapper = train_from_scratch(range(7), **options)
+    state = copy.deepcopy(wrapper.state_dict())
+    wrapper = build_wrapper(model, accumulative_counts=2, **options)
+    for _ in range(loads):
+        wrapper.load_state_dict(copy.deepcopy(state))
+    wrapper.initialize_count_status(model, 14, UPDATES * 2)
+    train(model, wrapper, 2, range(7, UPDATES))
+    assert torch.equal(weights(model), weights(whole))
 
 
 def test_state_is_plain_and_by_name():

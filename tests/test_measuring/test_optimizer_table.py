@@ -1,10 +1,12 @@
 """Steps every optimizer that is installed, and holds the table against it."""
+import copy
 import importlib.util
 import inspect
 
 import pytest
 import torch
 
+from agvm_mm import AGVMOptimWrapper
 from agvm_mm.compat.checkpoint import check_checkpoint
 from agvm_mm.measuring import optimizer_table
 from agvm_mm.measuring.direction import parameters_of, update_directions
@@ -162,6 +164,20 @@ def check_state(name, folder):
 @pytest.mark.parametrize('name', of_kind('exact', 'raw'))
 def test_a_run_can_be_resumed(name, tmp_path):
     check_state(name, tmp_path)
+
+
+@pytest.mark.parametrize('name', of_kind('exact', 'raw'))
+def test_its_own_state_is_taken(name):
+    stepped = Stepped(INSTALLED[name])
+    wrapper = AGVMOptimWrapper(
+        stepped.optimizer,
+        agvm=dict(modules=dict(a='a', b='b'), anchor='a'),
+        model=stepped.model)
+    saved = copy.deepcopy(wrapper.state_dict())
+    wrapper.load_state_dict(saved)
+    loaded = wrapper.state_dict()
+    assert loaded['state'].keys() == saved['state'].keys()
+    assert loaded['agvm'] == saved['agvm']
 
 
 @safe_loader

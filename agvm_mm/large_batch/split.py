@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import math
 
+from mmengine.config import Config
+
 from .settings import check_count
 
 
@@ -64,6 +66,32 @@ def split_batch(total_batch_size: int,
             f'{unit} at least')
     samples = max(fitting)
     return samples, share // samples
+
+
+def check_static_graph(cfg: Config, world_size: int,
+                       accumulation: int) -> None:
+    """Refuse to accumulate under a DDP that takes no accumulation.
+
+    A static graph is learned in the first backward pass, whose gradients must
+    be averaged; MMEngine leaves that to the last micro-batch.
+
+    Args:
+        cfg (Config): Of a run.
+        world_size (int): Processes.
+        accumulation (int): Micro-batches of an update, on each process.
+
+    Raises:
+        ValueError: If torch would end the run in its first backward pass.
+    """
+    wrapper = cfg.get('model_wrapper_cfg') or {}
+    if wrapper.get('static_graph') and min(world_size, accumulation) > 1:
+        raise ValueError(
+            'model_wrapper_cfg.static_graph=True takes no accumulation, but '
+            f'total_batch_size={cfg.total_batch_size} on {world_size} '
+            f'processes has {accumulation} micro-batches in an update: leave '
+            'static_graph out (find_unused_parameters=True serves a model '
+            'that does not use all of its parts), or train on '
+            f'{world_size * accumulation} processes or more')
 
 
 def _split_unevenly(total_batch_size: int, world_size: int,

@@ -36,7 +36,7 @@ from .settings import (
     type_name,
     wrappers_of,
 )
-from .split import split_batch
+from .split import check_static_graph, split_batch
 from .uneven import check_epochs, deal_unevenly
 
 
@@ -123,6 +123,7 @@ def fit(cfg: Config, world_size: int) -> Config:
                                         cfg.max_samples_per_gpu,
                                         fewest_replicas(cfg), batch_unit(cfg),
                                         even_dealer(cfg))
+    check_static_graph(cfg, world_size, accumulation)
     uneven = bool(cfg.total_batch_size % world_size)
     if uneven:
         check_epochs(cfg)

@@ -66,6 +66,8 @@ class DDPReplicas:
                 # MMSeparateDistributedDataParallel has none itself.
                 check_process_group(
                     getattr(wrapper, 'process_group', dist.group.WORLD))
+                if getattr(wrapper, 'static_graph', False):
+                    check_accumulation(micro_batches)
 
     def parameters(self) -> list[Parameter]:
         """The parameters whose gradients are measured."""
@@ -132,6 +134,26 @@ def check_devices(parameters: Sequence[Parameter]) -> None:
                 f'AGVM sums squared gradients in double precision, which '
                 f'device={str(device)!r} does not have ({error}): train on a '
                 'CUDA device or a CPU, or without AGVM') from error
+
+
+def check_accumulation(micro_batches: int) -> None:
+    """Refuse to accumulate under DDP's static graph.
+
+    Torch learns it in the first backward pass, whose gradients must be
+    averaged; MMEngine leaves that to the last micro-batch.
+
+    Args:
+        micro_batches (int): Of an update, on each rank.
+
+    Raises:
+        ValueError: If torch would end the run in its first backward pass.
+    """
+    if micro_batches > 1:
+        raise ValueError(
+            'model_wrapper_cfg.static_graph=True takes no accumulation, but '
+            f'optim_wrapper.accumulative_counts={micro_batches}: leave '
+            'static_graph out; find_unused_parameters=True serves a model '
+            'that does not use all of its parts')
 
 
 def check_process_group(group: dist.ProcessGroup) -> None:

@@ -40,6 +40,25 @@ def test_agvm_gets_two_replicas():
         split_batch(1, 1, 16, min_replicas=2)
 
 
+@pytest.mark.parametrize(('processes', 'fits'), [(1, True), (2, False),
+                                                 (4, True)])
+def test_a_static_graph_is_not_accumulated(tmp_path, processes, fits):
+    cfg = toy_config(tmp_path, by_iteration=False)
+    cfg.merge_from_dict(
+        dict(
+            total_batch_size=8,
+            train_dataloader=dict(batch_size=2),
+            model_wrapper_cfg=dict(
+                type='MMDistributedDataParallel', static_graph=True)))
+    if fits:
+        resolve(cfg, processes)
+        return
+    with pytest.raises(
+            ValueError,
+            match=r'8 on 2 processes has 2 micro-batches .* train on 4 proc'):
+        resolve(cfg, processes)
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
     ((1536, 7, 16, 1, 5), r'1536 does not split evenly over 7 processes, as '
      'unit=5 needs. The nearest possible total_batch_size is 1533 or 1540; or '

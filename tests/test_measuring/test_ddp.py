@@ -248,7 +248,14 @@ def refuse(rank):
         wrapper.initialize_count_status(model, 0, 10)
 
 
-def test_ranks_without_ddp_are_refused():
+    # torch itself would fail in the first backward pass.
+    wrapper = build_wrapper(model, accumulative_counts=2)
+    ddp = DistributedDataParallel(model, static_graph=True)
+    with pytest.raises(ValueError, match='static_graph=True takes no accu'):
+        wrapper.initialize_count_status(ddp, 0, 10)
+
+
+def test_what_ddp_cannot_do_is_refused():
     run_ranks(refuse, 2)
 
 

@@ -53,7 +53,7 @@ def replica_covariance(sum_sq: Tensor, mean_sq: Tensor,
         num_replicas (int): n, at least 2.
 
     Returns:
-        Tensor: S, of the same shape, not negative.
+        Tensor: S, of the same shape, not negative; non-finite where a sum is.
 
     Raises:
         ValueError: If ``num_replicas`` is below 2.
@@ -63,7 +63,8 @@ def replica_covariance(sum_sq: Tensor, mean_sq: Tensor,
                          f'{num_replicas}')
     # Rounding alone can make the difference of equal sums negative.
     spread = (sum_sq - num_replicas * mean_sq).clamp(min=0)
-    return spread / (num_replicas - 1)
+    # And a mean that overflowed, as it can alone, leaves nothing to compare.
+    return spread.where(mean_sq.isfinite(), torch.nan) / (num_replicas - 1)
 
 
 def replica_variance(sum_sq: Tensor, mean_sq: Tensor,

@@ -126,3 +126,10 @@ def test_scaled_lr_returns_the_same_float(fails):
     assert groups[0]['lr'] == 0.1
     assert groups[1]['lr'] is tensor
     assert tensor == torch.tensor(0.1)
+
+
+def test_the_epsilon_of_tiny_variances():
+    found = modulator(momentum=0.0)
+    found.update(phi(0.0, 0.0, 1e-6))
+    assert found.lr_scale == pytest.approx(
+        dict(neck=1, backbone=1, head=math.sqrt(0.5)), rel=1e-12)

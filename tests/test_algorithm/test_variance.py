@@ -141,3 +141,13 @@ def test_noise_scale_state():
     other = NoiseScale(['b', 'c'], momentum=0.9)
     other.load_state_dict(noise_scale.state_dict())
     assert other.values() == {'b': noise_scale.values()['b']}
+
+
+def test_a_mean_that_overflowed_has_no_variance():
+    """As of gradients that were compressed on their way between ranks."""
+    one = torch.ones(1, dtype=torch.float64)
+    assert not replica_variance(one, one * math.inf, 2).isfinite()
+    noise_scale = NoiseScale(['a'], momentum=0.9)
+    before = noise_scale.state_dict()
+    noise_scale.update(one, one * math.inf, 2, 1)
+    assert noise_scale.state_dict() == before

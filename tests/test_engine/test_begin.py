@@ -219,3 +219,10 @@ def test_a_wrapper_that_is_built_before_its_runner(tmp_path):
     assert runner.optim_wrapper.clock.begin == 105
     log, = tmp_path.glob('*/*.log')
     assert 'agvm/lr_scale/neck' in log.read_text()
+
+
+def test_a_begin_in_a_last_short_update(request, warnings):
+    hub = MessageHub.get_instance(request.node.name)
+    hub.update_info('max_iters', 25)  # 13 updates, the last of one micro-batch
+    settle_begin(Clock(12, None, 5, 2), hub, None, last_call=True)
+    assert not warnings()

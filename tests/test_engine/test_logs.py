@@ -2,6 +2,7 @@
 from mmengine.logging import MessageHub
 
 from agvm_mm.engine.logs import log_measurement
+from tests.toy import ToyDetector, build_wrapper, train
 
 
 def logged(request, name):
@@ -35,3 +36,10 @@ def test_one_of_several_wrappers_logs_under_a_name_of_its_own(request):
         'train/agvm/num_replicas/generator': 4,
         'train/agvm/skipped/generator': 0,
     }
+
+
+def test_an_end_before_the_begin_logs_nothing():
+    model = ToyDetector().double()
+    wrapper = build_wrapper(model, 'sgd', 2, begin=5, end=3, interval=1)
+    train(model, wrapper, 2, range(5))
+    assert not [k for k in wrapper.message_hub.log_scalars if 'agvm' in k]

@@ -1,4 +1,6 @@
 """Measurements that were due and could not be taken are counted and told."""
+import math
+
 import pytest
 import torch
 
@@ -205,3 +207,18 @@ def test_samples_that_cannot_be_counted_are_told_once(warnings):
     assert logged['train/agvm/num_samples'].current() == 0
     assert not any('noise_scale' in key for key in logged)
     assert wrapper.modulator.lr_scale['neck'] != 1
+
+
+def test_a_mean_that_overflows():
+    """Though no replica did, as under DDP's fp16 compression."""
+    model, wrapper = start()
+    step = wrapper.step
+
+    def overflow(**kwargs):
+        model.neck.weight.grad.fill_(math.inf)
+        step(**kwargs)
+
+    wrapper.step = overflow
+    train(model, wrapper, 2, range(1))
+    assert skipped(wrapper) == 1
+    assert wrapper.modulator.lr_scale['neck'] == 1

@@ -328,3 +328,14 @@ def test_the_batch_of_a_config_that_is_mmdets_alone():
     assert stated_batch(cfg) == 16
     assert with_runner(cfg).runner_type == 'TotalBatchRunner'
     assert cfg.custom_imports.imports == ['agvm_mm']
+
+
+def test_options_inside_of_the_warm_up():
+    cfg = config(
+        param_scheduler=dict(
+            type='LinearLR', start_factor=0.1, by_epoch=False, end=500))
+    cfg.optim_wrapper.agvm = dict(begin=100)
+    cfg.optim_wrapper.clip_grad_range = (0, 20)
+    wrapper = at_batch(cfg, 512)[0].optim_wrapper
+    assert wrapper.agvm.begin == 0
+    assert wrapper.clip_grad_range == (0, 1)

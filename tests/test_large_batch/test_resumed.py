@@ -1,7 +1,9 @@
 """A run goes on from a checkpoint of another total batch, or of none."""
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.optim import LinearLR
 from mmengine.registry import DATASETS, RUNNERS
 
 from agvm_mm.large_batch import resumed
@@ -180,3 +182,16 @@ def test_plain_epochs_of_another_length_begin_anew(tmp_path, warnings):
     steps = train(config(tmp_path, False, 3), 'ours', resume=True)
     assert (steps.began, len(steps.lrs)) == ((1, 6), 6)
     assert len(warnings) == 1
+
+
+@pytest.mark.parametrize(('updates', 'last_step'), [(3, -1), (9, -1), (14, 4),
+                                                    (30, 9)])
+def test_a_schedule_that_has_not_begun_or_has_ended(updates, last_step):
+    """Split by hand before: its state counted iterations."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    own = LinearLR(
+        optimizer, start_factor=0.1, by_epoch=False, begin=10, end=20)
+    state = own.state_dict()
+    resumed._count_updates([own], [state], updates)
+    assert state['last_step'] == last_step
+    assert state['_global_step'] == updates + 1

@@ -42,3 +42,16 @@ def test_it_can_be_left_to_mmengine(tmp_path):
         tmp_path, recovery=dict(early_stopping=False), **STOPS)
     assert [type(hook).__name__ for hook in runner.hooks
             if 'Early' in type(hook).__name__] == ['EarlyStoppingHook']
+
+
+def test_a_run_that_had_stopped_stays_so(tmp_path, monkeypatch):
+    """Its last checkpoint is newer than its validation: it has a new best."""
+    monkeypatch.setattr(runs, 'METRICS', [
+        dict(acc=0.5, loss=9.0 - epoch) for epoch in range(9)
+    ])
+    settings = dict(
+        STOPS,
+        checkpoint=dict(save_best='loss', rule='less'),
+        **{'train_cfg.max_epochs': 8})
+    assert train(tmp_path, **settings).epoch == 3
+    assert train(tmp_path, resume=True, **settings).epoch == 3

@@ -1,9 +1,13 @@
 """The logged values that a run keeps, and saves."""
+from types import SimpleNamespace
+
 import numpy as np
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.runner import LogProcessor
 
 from agvm_mm.compat.checkpoint import load
-from agvm_mm.recovery.history import KEPT
+from agvm_mm.recovery.history import KEPT, bound_history
 from tests.test_recovery.runs import train
 
 
@@ -92,3 +96,20 @@ def test_smoothed_values_are_those_of_a_run_without_bounds(tmp_path):
     # A value of all updates takes them all.
     assert len(scalars['train/loss'].data[0]) > 3000
     assert scalars['train/lr'].max_length == 4 * 1500  # micro-batches
+
+
+def test_a_window_of_an_epoch_is_kept_whole(request):
+    hub = MessageHub.get_instance(request.node.name)
+    for _ in range(KEPT + 501):
+        hub.update_scalar('train/loss', 1.0)
+    window = dict(
+        data_src='loss',
+        log_name='loss_epoch',
+        method_name='max',
+        window_size='epoch')
+    bound_history(
+        SimpleNamespace(
+            message_hub=hub,
+            log_processor=LogProcessor(custom_cfg=[window]),
+            train_loop=SimpleNamespace(dataloader=range(KEPT + 500))))
+    assert len(hub.get_scalar('train/loss').data[0]) == KEPT + 500

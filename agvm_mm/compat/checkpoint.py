@@ -4,7 +4,8 @@ From torch 2.6 on ``torch.load`` refuses classes that it does not know, among
 them those of MMEngine 0.10's own checkpoints, so that ``--resume`` and
 ``tools/test.py`` fail. :mod:`.safe_globals` names what such a checkpoint may
 hold; a file that holds anything else is refused before a run is built, with
-the way to its weights.
+the way to its weights. A MMEngine that saves nothing but tensors and plain
+values would let this go.
 """
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tells what of a checkpoint a run has no use for."""
+"""Tells what of a checkpoint a run has no use for.
+
+It is here for the engine and :mod:`.fsdp_state`, and goes with the latter.
+"""
 from __future__ import annotations
 
 import logging

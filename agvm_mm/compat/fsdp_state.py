@@ -1,4 +1,7 @@
-"""The state dicts of FSDP: of which kind, by which keys, of what state."""
+"""The state dicts of FSDP: of which kind, by which keys, of what state.
+
+It goes with :mod:`.fsdp_strategy`.
+"""
 from __future__ import annotations
 
 from contextlib import contextmanager
@@ -34,7 +37,11 @@ SETTINGS = {
 
 
 def check_torch() -> None:
-    """Refuse a torch whose FSDP gives no gradient, or wants a GPU."""
+    """Refuse a torch whose FSDP gives no gradient, or wants a GPU.
+
+    Raises:
+        ValueError: If torch is older than 2.1, or on a CPU than 2.4.
+    """
     needed = '2.1' if torch.cuda.is_available() else '2.4'
     if digit_version(torch.__version__) < digit_version(needed):
         where = '' if torch.cuda.is_available() else ' on a CPU'

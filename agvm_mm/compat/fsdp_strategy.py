@@ -22,7 +22,8 @@ MMEngine 0.10 needs four helps:
 With ``state_dict_cfg='sharded'`` a checkpoint is a folder in which each rank
 writes its shards, and which any number of ranks can read: :mod:`.shards`.
 MMEngine's own, ``'local'``, is refused: torch's safe loader does not read it,
-and nobody could go on from it on another number of processes.
+and nobody could go on from it on another number of processes. A
+``FSDPStrategy`` that resumes what it saved, on a CPU too, would let this go.
 """
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The files of a checkpoint in shards, and whether they are as written."""
+"""The files of a checkpoint in shards, and whether they are as written.
+
+It goes with :mod:`.shards`.
+"""
 from __future__ import annotations
 
 import functools

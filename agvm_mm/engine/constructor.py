@@ -79,8 +79,8 @@ class AGVMOptimWrapperConstructor:
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
         self.paramwise_cfg = paramwise_cfg
         wrapper = self.optim_wrapper_cfg.setdefault('type', 'AGVMOptimWrapper')
-        check_wrapper_keys(
-            _class_of(OPTIM_WRAPPERS, wrapper), self.optim_wrapper_cfg)
+        wrapper_class = _class_of(OPTIM_WRAPPERS, wrapper)
+        check_wrapper_keys(wrapper_class, self.optim_wrapper_cfg)
         options = checked_options(self.optim_wrapper_cfg.get('agvm'))
         optimizer = optimizer_of(self.optim_wrapper_cfg)
         kind = _class_of(OPTIMIZERS, optimizer.get('type'))
@@ -89,7 +89,7 @@ class AGVMOptimWrapperConstructor:
                 f'optim_wrapper.optimizer.type={optimizer.get("type")!r} is '
                 'not a registered optimizer; list the module that registers '
                 'it in custom_imports, or install its library')
-        if not _takes_agvm(wrapper):
+        if not _takes_agvm(wrapper_class):
             raise ValueError(
                 f'optim_wrapper.type={wrapper!r} takes no agvm: set it to '
                 "'AGVMOptimWrapper' or 'AGVMAmpOptimWrapper'")
@@ -161,8 +161,7 @@ class AGVMOptimWrapperConstructor:
                 f'{type(error).__name__}: {told}') from error
 
 
-def _takes_agvm(wrapper: str | type) -> bool:
-    kind = _class_of(OPTIM_WRAPPERS, wrapper)
+def _takes_agvm(kind: type | None) -> bool:
     # build() tells that nobody has registered it. A user's own subclass may
     # hand on what it does not name.
     return kind is None or any(

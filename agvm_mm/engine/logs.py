@@ -34,8 +34,7 @@ def log_measurement(hub: MessageHub, name: str | None, scalars: Mapping[str,
         hub.update_scalar(f'train/agvm/{own}', value)
 
 
-def forget(hub: MessageHub, name: str | None,
-           kept: Container[str] = ()) -> None:
+def forget(hub: MessageHub, name: str | None, kept: Container[str]) -> None:
     """Leave modules out of the lines to come, as of another run.
 
     MMEngine writes the last value of whatever was logged, and a resume brings
@@ -44,7 +43,7 @@ def forget(hub: MessageHub, name: str | None,
     Args:
         hub (MessageHub): The run's.
         name (str, optional): See :func:`log_measurement`.
-        kept (Container[str]): The modules that stay. Defaults to none.
+        kept (Container[str]): The modules that stay.
     """
     for key in list(hub.log_scalars):
         _, _, logged = key.partition('train/agvm/')

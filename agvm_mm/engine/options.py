@@ -46,8 +46,8 @@ def checked_options(agvm: dict) -> dict:
               user's own; see
               :func:`~agvm_mm.algorithm.partition.assign_modules`. Defaults to
               None.
-            - base_constructor (str): The user's own constructor. Defaults to
-              'DefaultOptimWrapperConstructor'.
+            - base_constructor (str or type): The user's own constructor, by
+              name or the class. Defaults to 'DefaultOptimWrapperConstructor'.
 
     Returns:
         dict: Every option of :data:`AGVM_OPTIONS`.

@@ -1,6 +1,7 @@
 """The config of the run, for what has no runner at hand."""
 from __future__ import annotations
 
+import functools
 import logging
 
 from mmengine.config import Config
@@ -17,11 +18,16 @@ def config_of_run(hub: MessageHub) -> Config | None:
         hub (MessageHub): The run's.
 
     Returns:
-        Config or None: None if there is none, or none that can be read.
+        Config or None: None if there is none, or none that can be read. It is
+        shared, and not to be changed.
     """
     text = hub.get_info('cfg')
-    if not text:
-        return None
+    return _parsed(text) if text else None
+
+
+# The start of a run asks several times, and MMEngine parses slowly.
+@functools.lru_cache(maxsize=1)
+def _parsed(text: str) -> Config | None:
     try:
         return Config.fromstring(text, '.py')
     except Exception:

@@ -22,7 +22,13 @@ from .launch import refuse_split_by_hand
 from .model_counts import rescale_model
 from .optimizer_rules import rule_of, scale_optimizer, short
 from .rules import EMARule
-from .settings import check_settings, optimizer_of, type_name, wrappers_of
+from .settings import (
+    check_count,
+    check_settings,
+    optimizer_of,
+    type_name,
+    wrappers_of,
+)
 from .total_batch import check_lr_of_total
 
 # Hooks that average weights.
@@ -88,7 +94,8 @@ def stated_batch(cfg: Config | dict) -> int:
         cfg (Config or dict): As a user wrote it.
 
     Raises:
-        ValueError: If it states none, or its name another one.
+        ValueError: If it states none, one that is no number of samples, or
+            its name another one.
     """
     if cfg.get('total_batch_size') is not None:
         return cfg['total_batch_size']
@@ -98,6 +105,7 @@ def stated_batch(cfg: Config | dict) -> int:
             'the total batch that lr is of is not known: set '
             'total_batch_size to the samples of one update that the config is '
             'written for, which are GPUs x samples of each')
+    check_count('auto_scale_lr.base_batch_size', batch)
     # RTMDet's inherit that of another rate.
     name = os.path.basename(getattr(cfg, 'filename', None) or '')
     named = re.search(r'_(\d+)xb(\d+)', name)

@@ -132,12 +132,12 @@ class TotalBatchSizeHook(Hook):
         by_hand = kind.startswith('TotalBatch')
         mend = ('leave optim_wrapper.accumulative_counts out'
                 if by_hand else "set runner_type='TotalBatchRunner'")
-        most = runner.cfg.get('max_samples_per_gpu', samples)
+        most = runner.cfg.get('max_samples_per_gpu')
+        if most is None or finds_samples(runner.cfg):
+            most = samples
         try:
-            fitting, counts = split_batch(
-                total, world_size,
-                samples if finds_samples(runner.cfg) else most,
-                fewest_replicas(runner.cfg))
+            fitting, counts = split_batch(total, world_size, most,
+                                          fewest_replicas(runner.cfg))
         except ValueError as error:
             fitting, mend = 0, str(error)
         if fitting and total % world_size == 0:

@@ -1,10 +1,9 @@
 """Splits a total batch into micro-batches."""
 from __future__ import annotations
 
-import math
-
 from mmengine.config import Config
 
+from .micro_batches import micro_batch_sizes
 from .settings import check_count
 
 
@@ -127,5 +126,6 @@ def _split_unevenly(total_batch_size: int, world_size: int,
             'leaves a micro-batch without a sample: set max_samples_per_gpu '
             'to 2 or more; or the nearest possible total_batch_size is '
             f'{near}')
-    counts = math.ceil(total_batch_size / (world_size * max_samples_per_gpu))
-    return math.ceil(total_batch_size / (world_size * counts)), counts
+    sizes = micro_batch_sizes(total_batch_size, world_size,
+                              max_samples_per_gpu)
+    return max(sizes), len(sizes) // world_size

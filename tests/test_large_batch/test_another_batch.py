@@ -330,6 +330,14 @@ def test_the_batch_of_a_config_that_is_mmdets_alone():
     assert cfg.custom_imports.imports == ['agvm_mm']
 
 
+@pytest.mark.parametrize('batch', [0, '16', 16.0])
+def test_a_batch_that_is_none_is_told_by_its_field(batch):
+    cfg = Config(dict(auto_scale_lr=dict(base_batch_size=batch)))
+    with pytest.raises(
+            ValueError, match=r'^auto_scale_lr\.base_batch_size=.* must be'):
+        stated_batch(cfg)
+
+
 def test_options_inside_of_the_warm_up():
     cfg = config(
         param_scheduler=dict(

@@ -105,6 +105,8 @@ def test_the_hook_warns_where_resolve_did_not_run(tmp_path):
     assert ("set runner_type='TotalBatchRunner', or set train_dataloader."
             'batch_size=2 and optim_wrapper.accumulative_counts=4, and '
             'multiply by 4 whatever') in message
+    cfg.max_samples_per_gpu = None
+    assert warnings_of(cfg, 'unset') == [message]
     cfg.total_batch_size = 1
     message, = warnings_of(cfg, 'impossible')
     assert 'leaves AGVM a single gradient' in message

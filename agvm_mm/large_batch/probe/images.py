@@ -58,10 +58,9 @@ class LargestSamples:
     """
 
     def __init__(self, loader: ConfigDict) -> None:
-        self._collate = {
-            key: loader[key]
-            for key in ('collate_fn', ) if key in loader
-        }
+        self._collate = {}
+        if 'collate_fn' in loader:
+            self._collate['collate_fn'] = loader['collate_fn']
         dataset: Any = loader.dataset
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)

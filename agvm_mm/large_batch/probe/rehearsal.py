@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from agvm_mm.compat.optim_wrapper_dict import wrappers_in
 
+from ..hook_counts import hooks_of
 from ..settings import type_name, wrappers_of
 from .apart import apart
 from .images import LargestSamples
@@ -145,7 +146,7 @@ class Rehearsal:
                for wrapper in wrappers_of(self._cfg).values()):
             size += trained
         averages = [
-            hook for hook in self._cfg.get('custom_hooks') or []
+            hook for _, hook in hooks_of(self._cfg)
             if type_name(hook) in AVERAGING
         ]
         whole = _bytes([*model.parameters(), *model.buffers()])

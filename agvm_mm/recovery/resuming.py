@@ -58,7 +58,8 @@ def settle_resume(runner: Runner) -> None:
     if passed_over:
         runner.logger.warning(f'Resume passes over {listed}')
     runner.logger.info(f'Auto resumed from the latest checkpoint {path}.')
-    runner._load_from = path
+    # Whoever asks again need not read all checkpoints again.
+    runner._load_from = runner._found_by_itself = path
 
 
 def warn_of_newer(runner: Runner) -> None:
@@ -74,7 +75,8 @@ def warn_of_newer(runner: Runner) -> None:
             set.
     """
     told = runner._load_from
-    if runner._has_loaded or runner._resume is not True or told is None:
+    if (runner._has_loaded or runner._resume is not True
+            or told in (None, getattr(runner, '_found_by_itself', None))):
         return
     path = _newest(runner).path
     if path is not None and _folder(path) != _folder(told):

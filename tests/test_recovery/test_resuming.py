@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from agvm_mm.recovery import resuming
+from agvm_mm.recovery.newest import find_newest
 from agvm_mm.recovery.resuming import settle_elastic_resume
 from tests.distributed import run_ranks
 from tests.test_recovery.runs import log_of, train
@@ -33,6 +35,16 @@ def resume(rank, work_dir, hidden):
     except ValueError as error:
         return str(error)
     return runner._load_from
+
+
+def test_its_checkpoints_are_read_once(tmp_path, monkeypatch):
+    train(tmp_path)
+    asked = []
+    monkeypatch.setattr(
+        resuming, 'find_newest',
+        lambda *places: asked.append(places) or find_newest(*places))
+    assert train(tmp_path, resume=True)._load_from.endswith('epoch_3.pth')
+    assert len(asked) == 1
 
 
 def can_hide(tmp_path):

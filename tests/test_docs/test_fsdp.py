@@ -20,8 +20,9 @@ LARGEST = (ROOT / 'configs/cascade_mask_rcnn/'
 
 
 @fsdp
-def test_its_config_trains_and_resumes(digits, tmp_path):
+def test_its_config_trains_and_resumes(digits, tmp_path, capsys):
     """Two updates, then two more, of a small Swin over two processes."""
+    from test import main  # tools/test.py
     lines, _ = blocks(PAGE, 'python')
     config = tmp_path / 'config.py'
     config.write_text(f"_base_ = '{SWIN}'\n{lines}")
@@ -50,10 +51,15 @@ def test_its_config_trains_and_resumes(digits, tmp_path):
     # The usual names of an unsharded model.
     assert 'backbone.patch_embed.projection.weight' in saved['state_dict']
     # In one process, which FSDP would refuse.
-    output = run('python', 'tools/test.py', config, folder, '--work-dir',
-                 tmp_path / 'test', *options(digits))
-    assert 'Loads checkpoint by shards backend' in output
-    assert 'coco/bbox_mAP' in output
+    main([
+        str(config),
+        str(folder), '--work-dir',
+        str(tmp_path / 'test'),
+        *options(digits, f'visualizer.name={tmp_path.name}')
+    ])
+    log, = (tmp_path / 'test').glob('*/*.log')
+    assert 'coco/bbox_mAP' in log.read_text()
+    assert 'Loads checkpoint by shards backend' in capsys.readouterr().out
 
 
 def messages():

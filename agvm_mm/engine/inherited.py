@@ -102,7 +102,9 @@ def check_paramwise_keys(base: Any, settings: Any, optimizer: dict) -> None:
                 'states a constructor of its own, which reads it, name that '
                 'one, as agvm=dict(base_constructor='
                 "'LearningRateDecayOptimizerConstructor')")
-    if optimizer.get('weight_decay') is None and 'decay_mult' in str(settings):
+    # Without one MMEngine takes no notice of flat_decay_mult.
+    asked = {k: v for k, v in settings.items() if k != 'flat_decay_mult'}
+    if optimizer.get('weight_decay') is None and 'decay_mult' in str(asked):
         raise ValueError(
             'optim_wrapper.paramwise_cfg multiplies a weight decay, but '
             'optim_wrapper.optimizer.weight_decay is not set: set it, or '

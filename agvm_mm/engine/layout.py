@@ -108,26 +108,40 @@ def of_one_kind(optimizer: Optimizer) -> Iterator[None]:
 
     Args:
         optimizer (Optimizer): It loads a state. What that lacks because it was
-            saved by an older torch, the optimizer adds.
+            saved by an older version is added.
 
     Raises:
-        ValueError: If a group lacks a setting that all groups had before.
+        ValueError: If a group lacks a setting that all groups had before, and
+            that is more than a switch.
     """
     # Before: torch adds some to the defaults of any optimizer that loads.
-    settings = [
-        key for key in optimizer.defaults
+    ours = {key for group in optimizer.param_groups for key in group}
+    settings = {
+        key: value
+        for key, value in optimizer.defaults.items()
         if all(key in group for group in optimizer.param_groups)
-    ]
+    }
     yield
-    missing = [
-        key for key in settings
+    missing = {
+        key: value
+        for key, value in settings.items()
         if not all(key in group for group in optimizer.param_groups)
-    ]
-    if missing:
+    }
+    foreign = any(
+        isinstance(value, (float, tuple)) and key not in ours
+        and not key.startswith('initial_')  # a scheduler's
+        for group in optimizer.param_groups for key, value in group.items())
+    switches = all(v is None or v is True or v is False
+                   for v in missing.values())
+    if missing and (foreign or not switches):
         raise ValueError(
             'The checkpoint holds the state of another optimizer than '
             f'{type(optimizer).__name__}: its groups are without '
             f'{", ".join(missing)}. {MEND}')
+    # A newer version of the same one has switches that it had not.
+    for group in optimizer.param_groups:
+        for key, value in missing.items():
+            group.setdefault(key, value)
 
 
 def fit_base_settings(state_dict: dict, ours: dict | None) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import functools
 import logging
-import os
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -22,12 +21,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 
-from agvm_mm.compat.checkpoint import (
-    allow_mmengine_checkpoints,
-    check_checkpoint,
-)
 from agvm_mm.compat.current import make_current
 from agvm_mm.compat.flexible_runner import CheckpointsAsRunner
+from agvm_mm.compat.prepared import prepared
 from agvm_mm.large_batch.doubts import warm_up_doubts
 from agvm_mm.large_batch.empty_dataset import explain_empty
 from agvm_mm.large_batch.launch import resolve_here, split_by_hand
@@ -40,7 +36,11 @@ from agvm_mm.large_batch.settings import (
     wrappers_of,
 )
 from agvm_mm.recovery.resumable import check_resume
-from agvm_mm.recovery.resuming import settle_resume, warn_of_newer
+from agvm_mm.recovery.resuming import (
+    settle_resume,
+    warn_of_newer,
+    weights_for_tests,
+)
 
 from .unbuilt import UnbuiltRunner
 
@@ -173,7 +173,8 @@ class _TotalBatchMixin:
         """
         warn_of_newer(self)
         settle_resume(self)
-        super().load_or_resume()  # type: ignore[misc]
+        with weights_for_tests(self):
+            super().load_or_resume()  # type: ignore[misc]
 
     def load_checkpoint(self, filename: str, *args: Any,
                         **kwargs: Any) -> Any:
@@ -187,15 +188,21 @@ class _TotalBatchMixin:
         Raises:
             ValueError: If the file cannot be loaded.
         """
-        filename = _prepared(filename)
+        filename = prepared(filename)
         return super().load_checkpoint(  # type: ignore[misc]
             filename, *args, **kwargs)
 
-    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+    def resume(self,
+               filename: str,
+               resume_optimizer: bool = True,
+               *args: Any,
+               **kwargs: Any) -> None:
         """Go on from a checkpoint, under torch's safe loader too.
 
         Args:
             filename (str): A file or an address.
+            resume_optimizer (bool): Whether with the optimizer's state.
+                Defaults to True.
             *args: For the base class.
             **kwargs: For the base class.
 
@@ -203,11 +210,12 @@ class _TotalBatchMixin:
             ValueError: If the file cannot be loaded, holds weights alone, or
                 is of a run with AGVM and this run has none.
         """
-        filename = _prepared(filename)
-        if self.cfg.get('optim_wrapper'):  # type: ignore[attr-defined]
-            check_resume(filename,
-                         with_agvm(self.cfg))  # type: ignore[attr-defined]
-        super().resume(filename, *args, **kwargs)  # type: ignore[misc]
+        filename = prepared(filename)
+        cfg: Config = self.cfg  # type: ignore[attr-defined]
+        if resume_optimizer and cfg.get('optim_wrapper'):
+            check_resume(filename, with_agvm(cfg))
+        super().resume(  # type: ignore[misc]
+            filename, resume_optimizer, *args, **kwargs)
 
 
 def _split(cfg: Config) -> str:
@@ -215,19 +223,6 @@ def _split(cfg: Config) -> str:
     total = cfg.total_batch_size
     dealt = described(total, get_world_size(), cfg.train_dataloader.batch_size)
     return f'total_batch_size={total}: {dealt}'
-
-
-def _prepared(filename: str) -> str:
-    """Make a checkpoint ready to be loaded, by the name it is then given."""
-    filename = os.path.expanduser(filename)
-    check_checkpoint(filename)
-    if os.path.isdir(filename):
-        # It is heavy.
-        from agvm_mm.compat.shards import let_runners_load
-
-        let_runners_load(filename)
-    allow_mmengine_checkpoints()
-    return filename
 
 
 @RUNNERS.register_module()

@@ -116,7 +116,10 @@ def find_newest(work_dir: str | Path,
     elif not text.isprintable() or '\ufffd' in text:
         problems, text = [f'{POINTER} (is damaged)'], ''
     if not text:
-        return _found(files, present, problems)
+        found = _found(files, present, problems)
+        if text is None and found == (None, problems):
+            return Found(None, [])  # Weights alone, as somebody put there.
+        return found
     if '://' in text:
         return Found(text, [])
     named = next((path for path in (Path(work_dir, text),

@@ -3,17 +3,21 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import contextmanager
+from typing import Iterator
 
 from mmengine.dist import (
     all_gather_object,
     broadcast_object_list,
     is_main_process,
 )
+from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from .files import put_back
 from .newest import Found, find_newest
+from .saving import saves_files
 
 
 def settle_resume(runner: Runner) -> None:
@@ -32,6 +36,8 @@ def settle_resume(runner: Runner) -> None:
     """
     if runner._resume is not True or runner._load_from is not None:
         return
+    if not saves_files(runner, LocalBackend()):
+        return  # What others save in folders, as DeepSpeed, they find.
     path, passed_over = _newest(runner)
     listed = ', '.join(passed_over)
     if path is None and passed_over:
@@ -75,7 +81,8 @@ def warn_of_newer(runner: Runner) -> None:
             set.
     """
     told = runner._load_from
-    if (runner._has_loaded or runner._resume is not True
+    if (not isinstance(runner._train_loop, BaseLoop)  # as in a test
+            or runner._has_loaded or runner._resume is not True
             or told in (None, getattr(runner, '_found_by_itself', None))):
         return
     path = _newest(runner).path
@@ -85,6 +92,27 @@ def warn_of_newer(runner: Runner) -> None:
             f'{path}, the newest checkpoint of its own. If that is not meant, '
             "leave load_from out: mmseg's own --resume takes that of the "
             'config, so add --cfg-options load_from=None there')
+
+
+@contextmanager
+def weights_for_tests(runner: Runner) -> Iterator[None]:
+    """Within, a test loads the weights of what a training would resume.
+
+    A run that was resumed says so in the config that it dumps, and the best
+    checkpoint, with which it is tested, holds weights alone. A training that
+    comes after the test resumes all the same.
+
+    Args:
+        runner (Runner or FlexibleRunner): Its ``resume`` and ``load_from`` are
+            set.
+    """
+    if (isinstance(runner._train_loop, BaseLoop) or runner._has_loaded
+            or not runner._resume):
+        yield
+        return
+    asked, runner._resume = runner._resume, False
+    yield
+    runner._resume, runner._has_loaded = asked, False
 
 
 def settle_elastic_resume(runner: Runner, formed_before: bool) -> None:
@@ -135,7 +163,7 @@ def _newest(runner: Runner) -> Found:
 
 
 def _folder(path: str) -> str:
-    return os.path.dirname(os.path.abspath(os.path.expanduser(path)))
+    return os.path.dirname(os.path.realpath(os.path.expanduser(path)))
 
 
 def _same(path: str, named: str | bool) -> bool:

@@ -8,7 +8,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from agvm_mm.engine.inherited import PARAMWISE_KEYS
-from tests.toy import ToyDetector
+from tests.toy import ToyDetector, build_wrapper
 
 AGVM = dict(
     type='AGVMOptimWrapper',
@@ -85,3 +85,11 @@ def test_the_keys_are_those_of_mmengine():
     source = inspect.getsource(DefaultOptimWrapperConstructor.add_params)
     read = re.findall(r"paramwise_cfg\.get\(\s*'(\w+)'", source)
     assert sorted(read) == sorted(PARAMWISE_KEYS)
+
+
+def test_flat_decay_mult_needs_no_weight_decay():
+    """MMEngine takes no notice of it then."""
+    build_wrapper(
+        ToyDetector(),
+        dict(type='Adam', lr=1e-3),
+        paramwise_cfg=dict(flat_decay_mult=0.0))

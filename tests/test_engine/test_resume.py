@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from mmengine import registry
 from mmengine.optim import (
     DefaultOptimWrapperConstructor,
     build_optim_wrapper,
@@ -90,6 +91,26 @@ def test_an_optimizer_of_another_library_goes_on(name, loads):
     wrapper.initialize_count_status(model, 14, UPDATES * 2)
     train(model, wrapper, 2, range(7, UPDATES))
     assert torch.equal(weights(model), weights(whole))
+
+
+class NewerSGD(torch.optim.SGD):
+    """A version that has a switch that the saved one had not."""
+
+    def __init__(self, params, lr, switch=None):
+        super().__init__(params, lr=lr)
+        self.defaults['switch'] = switch
+        for group in self.param_groups:
+            group.setdefault('switch', switch)
+
+
+def test_a_newer_version_of_a_library_has_another_switch(monkeypatch):
+    monkeypatch.setitem(registry.OPTIMIZERS.module_dict, 'NewerSGD', NewerSGD)
+    saved = build_wrapper(ToyDetector(), 'sgd', 2).state_dict()
+    model = ToyDetector().double()
+    wrapper = build_wrapper(model, dict(type='NewerSGD', lr=0.01), 2)
+    wrapper.load_state_dict(saved)
+    assert all(g['switch'] is None for g in wrapper.optimizer.param_groups)
+    train(model, wrapper, 2, range(2))
 
 
 def test_state_is_plain_and_by_name():

@@ -6,12 +6,23 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.hooks import Hook
+from mmengine.registry import RUNNERS
 
 from agvm_mm.recovery import resuming
 from agvm_mm.recovery.newest import find_newest
-from agvm_mm.recovery.resuming import settle_elastic_resume
+from agvm_mm.recovery.resuming import settle_elastic_resume, settle_resume
 from tests.distributed import run_ranks
-from tests.test_recovery.runs import log_of, train
+from tests.test_recovery.runs import (
+    HeavyToyDetector,
+    log_of,
+    run_config,
+    train,
+)
+
+OURS = ('TotalBatchRunner', 'TotalBatchFlexibleRunner')
 
 CLONE_NEWNS = 0x20000
 
@@ -136,3 +147,98 @@ def test_an_elastic_run_takes_no_checkpoint_of_another(tmp_path):
     os.rename(newest, tmp_path / '.epoch_3.pth.replaced')
     with pytest.raises(ValueError, match=r'epoch_3\.pth of an earlier'):
         settled(tmp_path, False)
+
+
+def for_a_test(cfg, checkpoint):
+    """A run's config, as it is dumped when the run was resumed, for a test."""
+    loader = dict(
+        batch_size=1,
+        collate_fn=dict(type='default_collate'),
+        dataset=cfg.train_dataloader.dataset,
+        sampler=dict(type='DefaultSampler', shuffle=False))
+    cfg.merge_from_dict(
+        dict(
+            resume=True,
+            load_from=str(checkpoint),
+            test_cfg=ConfigDict(),
+            test_dataloader=loader,
+            test_evaluator=dict(type='Evaluator', metrics=[])))
+    return RUNNERS.build(cfg)
+
+
+@pytest.mark.parametrize('kind', OURS)
+def test_the_best_checkpoint_of_a_run_that_was_resumed_is_tested(
+        kind, tmp_path):
+    """It holds weights alone. A training after the test would resume."""
+    settings = dict(
+        runner_type=kind,
+        validates=True,
+        checkpoint=dict(save_best='acc', rule='greater'))
+    train(tmp_path / 'own', **settings)
+    best, = (tmp_path / 'own').glob('best_*')
+    runner = for_a_test(run_config(tmp_path / 'test', **settings), best)
+    assert runner.test() == {}
+    assert 'The training goes on from' not in log_of(tmp_path / 'test')
+    if kind == 'TotalBatchFlexibleRunner':
+        return  # MMEngine's cannot train after a test.
+    runner = for_a_test(
+        run_config(tmp_path / 'both', **settings),
+        tmp_path / 'own/epoch_2.pth')
+    runner.test()
+    began = []
+    runner.register_hook(Began(began))
+    runner.train()
+    assert began == [2]
+
+
+class Began(Hook):
+    """Notes the epoch in which a training begins."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def before_train_epoch(self, runner):
+        self.epochs.append(runner.epoch)
+
+
+def test_a_resume_without_the_optimizer(tmp_path):
+    train(tmp_path / 'a', checkpoint=dict(save_optimizer=False))
+    runner = RUNNERS.build(
+        run_config(
+            tmp_path / 'b',
+            runner_type='TotalBatchRunner',
+            param_scheduler=None))
+    runner.resume(
+        str(tmp_path / 'a/epoch_2.pth'),
+        resume_optimizer=False,
+        resume_param_scheduler=False)
+    runner._has_loaded = True
+    runner.train()
+    assert runner.epoch == 3
+
+
+def test_a_link_to_the_work_dir_is_the_work_dir(tmp_path):
+    train(tmp_path / 'a', runner_type='TotalBatchRunner')
+    (tmp_path / 'link').symlink_to(tmp_path / 'a')
+    train(
+        tmp_path / 'a',
+        runner_type='TotalBatchRunner',
+        resume=True,
+        load_from=str(tmp_path / 'link/epoch_2.pth'))
+    assert 'and not from' not in log_of(tmp_path / 'a')
+
+
+@pytest.mark.parametrize('kind', ['Runner', *OURS])
+def test_weights_beside_no_checkpoint_are_no_run_to_resume(kind, tmp_path):
+    weights = dict(state_dict=HeavyToyDetector().state_dict())
+    torch.save(weights, tmp_path / 'pretrained.pth')
+    assert find_newest(tmp_path) == (None, [])
+    assert train(tmp_path, runner_type=kind, resume=True).epoch == 3
+
+
+def test_folders_of_another_strategy_are_left_to_it(tmp_path):
+    """DeepSpeed's, of which an object stands in: its library is not here."""
+    (tmp_path / 'epoch_1.pth').mkdir()
+    runner = SimpleNamespace(_resume=True, _load_from=None, strategy=object())
+    settle_resume(runner)
+    assert (runner._resume, runner._load_from) == (True, None)

@@ -13,7 +13,8 @@ def patch(setattr):
         setattr (Callable): The built-in one, or that of a monkeypatch.
     """
     for module, name in REPEATED:
-        setattr(module, name, remembered(getattr(module, name)))
+        if hasattr(module, name):  # OneDL's formats no code
+            setattr(module, name, remembered(getattr(module, name)))
 
 
 def remembered(function):

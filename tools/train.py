@@ -192,7 +192,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             if cfg.get('resume'):
                 check_resume(checkpoint, with_agvm(cfg))
         found = None
-        if 'total_batch_size' in cfg or args.samples_per_gpu is not None:
+        if (cfg.get('total_batch_size') is not None
+                or args.samples_per_gpu is not None):
             # Under any runner, and refused before it is built.
             cfg, found = find_samples(cfg, args.launcher)
             cfg = resolve_here(cfg, args.launcher)

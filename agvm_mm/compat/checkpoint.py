@@ -25,7 +25,13 @@ from mmengine.logging import print_log
 from .digest import is_as_written
 from .ranks import rank_of
 from .safe_globals import safe_globals
-from .shard_files import LISTED, RUN, what_is_missing, what_is_wrong
+from .shard_files import (
+    LISTED,
+    RUN,
+    is_of_another_library,
+    what_is_missing,
+    what_is_wrong,
+)
 
 # How torch names what its safe loader found; the words are torch's.
 FOUND = (r'GLOBAL (\S+) was not an allowed', r'unsupported GLOBAL (\S+) whose',
@@ -83,6 +89,8 @@ def check_checkpoint(path: str | Path) -> None:
 
 
 def _check_folder(path: Path) -> None:
+    if is_of_another_library(path):
+        return
     wrong = what_is_missing(path)
     if not wrong:
         check_checkpoint(path / RUN)

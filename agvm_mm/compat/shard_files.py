@@ -37,6 +37,19 @@ def describe(folder: Path, pattern: str) -> dict | OSError:
         return error
 
 
+def is_of_another_library(folder: Path) -> bool:
+    """Whether a folder is the checkpoint of a strategy that is not FSDP's.
+
+    DeepSpeed and ColossalAI write folders too, which their strategies read.
+
+    Args:
+        folder (Path): That is named as a checkpoint.
+    """
+    ours = RUN, METADATA, 'rank0.pth', '*.distcp'
+    return any(folder.iterdir()) and not any(
+        any(folder.glob(name)) for name in ours)
+
+
 def what_is_missing(folder: Path) -> str | None:
     """What a folder lacks of a checkpoint; None if it may be one.
 

@@ -88,7 +88,11 @@ def _after_exponential(cfg: Config, end: int,
               if settings.get('begin', 0) == 0
               and settings.get('param_name', 'lr') == 'lr'
               and not settings.get('by_epoch', True)]
-    if 'ExponentialLR' not in [type_name(settings) for _, settings in stated]:
+    # One that falls is no warm-up, but begins beside it.
+    if not any(
+            type_name(settings) == 'ExponentialLR'
+            and settings.get('gamma', 1) > 1
+            for _, settings in stated):
         return None
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     schedulers = [

@@ -126,8 +126,9 @@ def resolve_here(cfg: Config, launcher: str | None) -> Config:
     """
     if cfg.get('train_dataloader') is None or cfg.get('train_cfg') is None:
         return cfg
-    if cfg.get('total_batch_size') is not None and split_by_hand(cfg):
+    if split_by_hand(cfg):
         world_size(launcher)
-        check_lr_of_total(cfg)
+        if cfg.get('total_batch_size') is not None:
+            check_lr_of_total(cfg)
         return cfg
     return resolve(cfg, world_size(launcher))

@@ -146,6 +146,8 @@ class AdamRule(SquareRootRule):
         Raises:
             ValueError: If nothing of it would be left.
         """
+        if beta == 0:
+            return beta  # It averages nothing.
         scaled = 1 - self.k * (1 - beta)
         if scaled < 1e-9:
             most = math.ceil(round(self.batch / (1 - beta), 6)) - 1

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 from agvm_mm.compat.checkpoint import load, refusal
+from agvm_mm.compat.shard_files import is_of_another_library
 
 # What MMEngine needs of a file to go on from it.
 PARTS = {'meta', 'message_hub', 'state_dict', 'optimizer'}
@@ -36,8 +36,8 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
     """Refuse a checkpoint that a run cannot go on from, before it is built.
 
     Args:
-        path (str or Path): A local file, or a folder of shards; an address is
-            left to the loader.
+        path (str or Path): A local file, or a folder of shards; an address
+            is left to the loader, and another library's folder to it.
         with_agvm (bool): Whether the run has an AGVM wrapper.
 
     Raises:
@@ -45,8 +45,8 @@ def check_resume(path: str | Path, with_agvm: bool) -> None:
             AGVM, and the run is without: torch would tell of other parameter
             groups.
     """
-    path = os.path.expanduser(path)
-    if not os.path.exists(path):
+    path = Path(path).expanduser()
+    if not path.exists() or (path.is_dir() and is_of_another_library(path)):
         return
     checkpoint = load(path)
     if not is_resumable(checkpoint):

@@ -42,11 +42,12 @@ class OwnEMAHook(EMAHook):
 
 
 @pytest.fixture(name='said')
-def _said():
+def _said(request):
     said = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
+    # Its own, or it could be that of another test, as of a second rank.
+    logger = MMLogger.get_instance(request.node.name)
     logger.addHandler(handler)
     yield said
     logger.removeHandler(handler)
@@ -111,6 +112,10 @@ def test_a_gamma_that_belongs_to_another_end(end, share):
     # A warm-up of another kind may end where it likes.
     cfg.param_scheduler[1] = dict(
         type='LinearLR', start_factor=0.1, by_epoch=False, end=end)
+    assert warm_up_doubts(resolve(cfg, 16), 16 * 230 * 2, 16) == []
+    # And beside it a rate may fall from the start.
+    cfg.param_scheduler.append(
+        dict(type='ExponentialLR', gamma=0.998, by_epoch=False, end=3000))
     assert warm_up_doubts(resolve(cfg, 16), 16 * 230 * 2, 16) == []
 
 

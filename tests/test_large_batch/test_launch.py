@@ -86,6 +86,8 @@ def test_a_stated_accumulation_is_a_split_by_hand():
         cfg.optim_wrapper.accumulative_counts = counts
         assert split_by_hand(cfg)
         assert resolve_here(cfg, 'none') is cfg
+    cfg.total_batch_size = None  # of a config below, left out
+    assert resolve_here(cfg, 'none') is cfg
     # What a run has set is no such statement: it is worked out again.
     resolved = resolve(config(), 4)
     assert not split_by_hand(resolved)

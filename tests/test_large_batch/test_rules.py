@@ -110,6 +110,7 @@ def test_an_average_of_adam_looks_as_many_images_back(beta, k):
 
 def test_betas_that_nothing_would_be_left_of():
     assert AdamRule(256, 2559).beta(0.9) > 0
+    assert AdamRule(256, 2559).beta(0.0) == 0  # which averages nothing
     with pytest.raises(
             ValueError, match=r'total_batch_size=2560 is 10 times 256, .* '
             r'beta=0.9 into 1 - 10 x 0.1, .*: take 2559 at most, or the rule '

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from agvm_mm.compat.checkpoint import load
+from agvm_mm.compat.checkpoint import check_checkpoint, load
 from agvm_mm.recovery.resumable import check_resume
 from tests.test_recovery.runs import train
 
@@ -67,3 +67,17 @@ def test_no_run_goes_on_from_weights_alone(kind, by_iteration, tmp_path):
                 resume=True,
                 load_from=str(path),
                 **settings)
+
+
+def test_a_folder_of_another_library_is_left_to_it(tmp_path):
+    """DeepSpeed's, by its names of files; its library is not here."""
+    folder = tmp_path / 'epoch_1.pth'
+    folder.mkdir()
+    with pytest.raises(ValueError, match=r'run\.pth, which is written last'):
+        check_checkpoint(folder)
+    (folder / 'mp_rank_00_model_states.pt').touch()
+    check_checkpoint(folder)
+    check_resume(folder, with_agvm=True)
+    (folder / '__0_0.distcp').touch()
+    with pytest.raises(ValueError, match=r'run\.pth, which is written last'):
+        check_checkpoint(folder)

@@ -103,6 +103,13 @@ def test_settings_that_are_spelt_wrong(settings, meant):
         check_spelling(Config(settings))
 
 
+def test_counts_may_be_written_as_powers_of_ten():
+    settings = dict(total_batch_size=1e3, num_train_images=1e5)
+    cfg = load_config(str(RETINANET), settings)
+    assert type(cfg.total_batch_size) is type(cfg.num_train_images) is int
+    assert (cfg.total_batch_size, cfg.num_train_images) == (1000, 100000)
+
+
 def test_no_setting_of_others_is_taken_for_one_of_ours():
     for cfg in (load_config(DETECTOR), load_config(str(RETINANET))):
         check_spelling(cfg)
@@ -110,7 +117,7 @@ def test_no_setting_of_others_is_taken_for_one_of_ours():
     check_spelling(Config(dict(
         train_batch_size_per_gpu=8, base_batch_size=16, batch_size=4,
         samples_per_gpu=2, num_samples_per_gpu=2, val_batch_size=1,
-        local_batch_size=2,
+        local_batch_size=2, num_train_images=100, num_training_images=100,
         optim_wrapper=dict(type='OptimWrapper'))))
 
 

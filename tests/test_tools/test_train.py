@@ -184,6 +184,10 @@ def test_a_split_by_hand_is_left_alone(digits, tmp_path, train):
     dict(data_prefix=dict(img='gone'), backend_args=dict(backend='petrel')),
     dict(data_prefix=dict(img='', seg_map_path=None)),
     dict(data_prefix=dict(img='https://a/img')),
+    # Images without labels, as of a submission.
+    dict(
+        data_prefix=dict(img_path='', seg_map_path='gone'),
+        pipeline=[dict(type='LoadImageFromFile')]),
     dict(type='RepeatDataset', dataset=dict(data_root='')),
     dict(type='ConcatDataset', datasets=[dict(data_root=''), dict()]),
 ])

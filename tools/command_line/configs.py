@@ -13,7 +13,7 @@ from mmengine.hub import get_config
 from mmengine.utils import get_installed_path, is_installed
 
 from agvm_mm import register_configs
-from agvm_mm.large_batch.settings import AUTO
+from agvm_mm.large_batch.settings import AUTO, as_count
 
 # What a config names and this package reads.
 OWN_NAMES = ('total_batch_size', 'max_samples_per_gpu', 'num_train_images',
@@ -79,6 +79,9 @@ def load_config(name: str, options: dict | None = None) -> Config:
         if key.partition('.')[0] == 'agvm':
             raise ValueError(f'--cfg-options {key} is read by nobody: write '
                              f'optim_wrapper.{key}')
+    for key in ('total_batch_size', 'max_samples_per_gpu', 'num_train_images'):
+        if key in cfg:
+            cfg[key] = as_count(cfg[key])
     check_spelling(cfg)
     return cfg
 
@@ -131,7 +134,8 @@ def check_spelling(cfg: Config) -> None:
         # config's own may be samples_per_gpu, or val_batch_size.
         cutoff = 0.75 if own == ('agvm', ) else 0.9
         meant = difflib.get_close_matches(key, own, n=1, cutoff=cutoff)
-        if key not in own and meant:
+        # Beside the setting itself it is a variable of the config's own.
+        if key not in own and meant and (where or meant[0] not in cfg):
             raise ValueError(f'{where}{key} is unknown: did you mean '
                              f'{where}{meant[0]}?')
 

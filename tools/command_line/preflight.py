@@ -162,6 +162,8 @@ def _image_folders(settings: dict) -> Iterator[tuple[str, str]]:
         return  # Nobody reads them, as where mmpose lifts key points.
     prefixes = _prefixes(settings)
     for key in ('img', 'img_path', 'seg', 'seg_map_path'):
+        if key.startswith('seg') and steps and 'Annotation' not in str(steps):
+            continue  # Images without labels, as of a submission.
         if isinstance(prefixes.get(key), str) and prefixes[key]:
             yield key, os.path.join(
                 settings.get('data_root') or '', prefixes[key])

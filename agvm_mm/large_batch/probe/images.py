@@ -153,7 +153,9 @@ def size_of(sample: Any) -> Size:
 
 def _shape(info: dict) -> tuple[int, int, int]:
     """Width, height and objects of an image."""
-    return info['width'], info['height'], len(info.get('instances') or ())
+    # Tools for labels leave 0 where they do not know a size.
+    return (info['width'] or 1, info['height']
+            or 1, len(info.get('instances') or ()))
 
 
 def _tensors(nest: Any) -> Iterator[Tensor]:

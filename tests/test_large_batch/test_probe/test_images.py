@@ -77,3 +77,16 @@ def test_inputs_that_are_no_images():
                                                                        0)
     assert size_of([torch.zeros(2, 3), torch.zeros(3, 4, 5)]) == (66, 0, 4, 5)
     assert size_of(dict(inputs=dict(a=torch.zeros(3, 2, 9)))) == (54, 0, 2, 9)
+
+
+def test_sizes_that_nobody_knows():
+    """Tools for labels write 0, or nothing, in their place."""
+    infos = [dict(width=0, height=0), dict(width=None, height=5), {}]
+    infos[2].update(width=4, height=0)
+
+    class Unknown(list):
+        """Three images."""
+
+        get_data_info = infos.__getitem__
+
+    assert sorted(promising(Unknown(infos))) == [0, 1, 2]

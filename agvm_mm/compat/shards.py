@@ -38,7 +38,13 @@ from torch.distributed.checkpoint import (
 
 from .checkpoint import load
 from .digest import seal
-from .shard_files import LISTED, METADATA, RUN, describe
+from .shard_files import (
+    LISTED,
+    METADATA,
+    RUN,
+    describe,
+    is_of_another_library,
+)
 from .shard_metadata import SafeReader
 
 
@@ -157,7 +163,15 @@ def load_from_shards(filename: str, map_location: Any = None) -> dict:
     Args:
         filename (str): The folder.
         map_location (Any): Not used: what takes the tensors moves them.
+
+    Raises:
+        ValueError: If another library has written it.
     """
+    if is_of_another_library(Path(filename)):
+        raise ValueError(
+            f'checkpoint {filename} is a folder that another library has '
+            'written, as DeepSpeed, and that its own strategy alone reads: '
+            'go on with that strategy, or name another checkpoint')
     return load_whole(filename)
 
 

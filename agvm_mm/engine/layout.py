@@ -131,8 +131,8 @@ def of_one_kind(optimizer: Optimizer) -> Iterator[None]:
         isinstance(value, (float, tuple)) and key not in ours
         and not key.startswith('initial_')  # a scheduler's
         for group in optimizer.param_groups for key, value in group.items())
-    switches = all(v is None or v is True or v is False
-                   for v in missing.values())
+    switches = all(
+        isinstance(value, (bool, type(None))) for value in missing.values())
     if missing and (foreign or not switches):
         raise ValueError(
             'The checkpoint holds the state of another optimizer than '

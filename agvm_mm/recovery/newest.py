@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Iterable, NamedTuple
 
 from agvm_mm.compat.checkpoint import check_checkpoint, load
+from agvm_mm.compat.shard_files import is_of_another_library
 
 from .files import POINTER
 from .resumable import is_resumable, lacks_optimizer
@@ -61,6 +62,9 @@ class _Files:
             # The message's first sentence, without the path.
             told = str(error).replace(f'checkpoint {path}', '').strip()
             self.wrong[path] = re.split(r'(?<=\w)\. ', told)[0]
+            return None
+        if path.is_dir() and is_of_another_library(path):
+            self.wrong[path] = "another library's"
             return None
         content = load(path)
         if not is_resumable(content):

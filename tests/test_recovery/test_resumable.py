@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from agvm_mm.compat.checkpoint import check_checkpoint, load
+from agvm_mm.recovery.newest import find_newest
 from agvm_mm.recovery.resumable import check_resume
 from tests.test_recovery.runs import train
 
@@ -78,6 +79,16 @@ def test_a_folder_of_another_library_is_left_to_it(tmp_path):
     (folder / 'mp_rank_00_model_states.pt').touch()
     check_checkpoint(folder)
     check_resume(folder, with_agvm=True)
+    # A run with another strategy is told, by itself or by name.
+    assert find_newest(tmp_path).passed_over == [
+        'last_checkpoint (missing)', "epoch_1.pth (another library's)"
+    ]
+    with pytest.raises(ValueError, match='its own strategy alone reads: go'):
+        train(
+            tmp_path / 'other',
+            runner_type='TotalBatchRunner',
+            resume=True,
+            load_from=str(folder))
     (folder / '__0_0.distcp').touch()
     with pytest.raises(ValueError, match=r'run\.pth, which is written last'):
         check_checkpoint(folder)
